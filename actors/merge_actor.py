@@ -1,0 +1,225 @@
+"""The merge actor: executes what its machine decides, and talks to the shards for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import ray
+
+from actors import names
+from actors.hosting import (
+    HostedStore,
+    RefusedError,
+    decode_answer,
+    encode_answer,
+    end_process,
+    open_store,
+    prepare_process,
+    replay_tail,
+)
+from unify_grpc.machines.control_machine import RulesVersion
+from unify_grpc.machines.links import LookedUp, PendingLink, Void, decoder, encode
+from unify_grpc.machines.merge_machine import (
+    MACHINE_VERSION,
+    Answer,
+    AskRules,
+    LookUp,
+    MergeMachine,
+    SendPush,
+)
+from unify_grpc.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from unify_grpc.machines.links import Decided
+    from unify_grpc.machines.merge_machine import Message
+    from unify_grpc.machines.tables import Decision
+    from unify_grpc.placement.slots import ShardMap
+
+SWEEP_INTERVAL_S = 1.0
+SWEEP_AGE_US = 1_000_000
+SWEEP_LINKS_MAX = 1000
+RETRY_PAUSE_S = 0.1
+CALL_TIMEOUT_S = 10.0
+
+_links = decoder(list[PendingLink]).decode
+_found = decoder(list[LookedUp]).decode
+_voids = decoder(list[Void]).decode
+_rules = msgspec.msgpack.Decoder(RulesVersion).decode
+
+
+class MergeActor:
+    """Owns the journal of links. One command at a time is handled and made durable."""
+
+    def __init__(self, shard_map: ShardMap, hosted: HostedStore) -> None:
+        """Opens the store and replays its tail; a failure ends the process, never the actor."""
+        prepare_process(hosted.log_level)
+        try:
+            self._log = get_logger(names.MERGE)
+            self._store = open_store(hosted, MACHINE_VERSION)
+            self._machine = MergeMachine(self._store, shard_map)
+            count = replay_tail(self._store, self._machine, None)
+            self._shard_map = shard_map
+            self._shards: dict[int, Any] = {}
+            self._commits = ThreadPoolExecutor(1, "commit")
+            self._turn = asyncio.Lock()
+            self._tasks: set[asyncio.Task[None]] = set()
+            self._requests = 0
+            self._answers: dict[int, asyncio.Future[list[Decided]]] = {}
+            self._is_started = False
+            self._is_closed = False
+            self._log.info("merge_actor_started", records_replayed_count=count)
+        except BaseException as error:  # noqa: BLE001 - a raise here would be for good
+            end_process(names.MERGE, error)
+
+    async def start(self) -> bool:
+        """Pushes again what was not confirmed, and begins to sweep. Repeats do nothing."""
+        if not self._is_started:
+            self._is_started = True
+            self._send(self._machine.recover(self._store.next_number - 1))
+            self._spawn(self._sweep())
+        return True
+
+    async def link(self, data: bytes) -> bytes:
+        """Decides packed links in the order of the calls; returns packed `Decided` when visible."""
+        await self.start()
+        links = _links(data)
+        self._requests += 1
+        request = self._requests
+        answer: asyncio.Future[list[Decided]] = asyncio.get_running_loop().create_future()
+        self._answers[request] = answer
+        await self._handle(lambda: self._machine.link(request, links, self._store.next_number))
+        return encode_answer(encode(await answer))
+
+    async def close(self) -> bool:
+        """Checkpoints and releases the store, so that no tail is left; call nothing after it."""
+        self._is_closed = True
+        async with self._turn:
+            await asyncio.get_running_loop().run_in_executor(self._commits, self._store.close)
+        return True
+
+    async def ping(self) -> bool:
+        """Says that the actor is up."""
+        return await self.start()
+
+    async def _handle(self, decide: Callable[[], Decision[Message, None]]) -> None:
+        """Handles one command: decide, make durable, publish, send."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            if self._is_closed:
+                return
+            try:
+                decision = decide()
+                while True:
+                    messages = list(decision.messages)
+                    if decision.record is None:
+                        self._send(messages)
+                        return
+                    number = await loop.run_in_executor(
+                        self._commits, self._store.append, decision.record
+                    )
+                    self._store.publish(decision.changes, number)
+                    messages.extend(self._machine.committed(decision, number))
+                    self._send(messages)
+                    decision = self._machine.go_on(self._store.next_number)
+            except Exception as error:  # noqa: BLE001 - nothing may go on after it
+                end_process(names.MERGE, error)
+
+    def _send(self, messages: list[Message]) -> None:
+        for message in messages:
+            match message:
+                case Answer(request, decided):
+                    answer = self._answers.pop(request, None)
+                    if answer is not None and not answer.done():
+                        answer.set_result(decided)
+                case LookUp():
+                    self._spawn(self._look_up(message))
+                case SendPush():
+                    self._spawn(self._push(message))
+                case AskRules():
+                    self._spawn(self._ask_rules(message))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            end_process(names.MERGE, task.exception() or RuntimeError())
+
+    async def _look_up(self, message: LookUp) -> None:
+        keys = msgspec.msgpack.encode(message.keys)
+        data = await self._ask_shard(message.shard, "look_up", keys)
+        found = _found(data)
+        await self._handle(
+            lambda: self._machine.looked_up(
+                message.round, message.shard, found, self._store.next_number
+            )
+        )
+
+    async def _push(self, message: SendPush) -> None:
+        data = await self._ask_shard(message.shard, "push", message.push)
+        voids = _voids(data)
+        await self._handle(lambda: self._machine.pushed(message.shard, message.number, voids))
+
+    async def _ask_rules(self, message: AskRules) -> None:
+        data = await self._ask(names.CONTROL, "newest_rules", message.space)
+        rules = _rules(data)
+        await self._handle(
+            lambda: self._machine.adopt_rules(
+                message.space, rules.version, rules.document, self._store.next_number
+            )
+        )
+        await self._handle(lambda: self._machine.go_on(self._store.next_number))
+
+    async def _ask_shard(self, shard: int, method: str, *args: Any) -> bytes:
+        return await self._ask(names.shard_name(shard), method, *args)
+
+    async def _ask(self, name: str, method: str, *args: Any) -> bytes:
+        """Calls an actor until it answers; every command is idempotent, so repeats are harmless."""
+        while True:
+            try:
+                handle = ray.get_actor(name, namespace=names.NAMESPACE)
+                reference = getattr(handle, method).remote(*args)
+                return decode_answer(await asyncio.wait_for(reference, CALL_TIMEOUT_S))
+            except (ray.exceptions.RayError, ValueError, TimeoutError, RefusedError) as error:
+                self._log.warning(
+                    "call_failed", actor=name, method=method, error=type(error).__name__
+                )
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _sweep(self) -> None:
+        """Takes over links that nobody handed over: at the start all, then those over a second old."""
+        before_us = time.time_ns() // 1000
+        while not self._is_closed:
+            for shard in range(self._shard_map.shard_count):
+                links = _links(
+                    await self._ask_shard(shard, "list_pending", before_us, SWEEP_LINKS_MAX)
+                )
+                if links:
+                    self._log.info("links_swept", shard=shard, links_count=len(links))
+                    await self._handle_links(links)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            before_us = time.time_ns() // 1000 - SWEEP_AGE_US
+
+    async def _handle_links(self, links: list[PendingLink]) -> None:
+        await self._handle(lambda: self._machine.link(None, links, self._store.next_number))
+
+
+def merge_options() -> dict[str, object]:
+    """Returns how the merge actor is made: detached, restarted for ever, one loop."""
+    return {
+        "name": names.MERGE,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 0,
+        "max_concurrency": 1000,
+    }

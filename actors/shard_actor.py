@@ -1,0 +1,107 @@
+"""One shard as a Ray actor: executes what its machine decides, and answers reads beside it."""
+
+from __future__ import annotations
+
+import msgspec
+import ray
+
+from actors.hosting import (
+    HostedStore,
+    encode_answer,
+    end_process,
+    execute,
+    open_store,
+    prepare_process,
+    replay_tail,
+)
+from actors.names import shard_name
+from unify_grpc.machines.links import encode
+from unify_grpc.machines.reads import decode_questions, encode_answers
+from unify_grpc.machines.shard_machine import MACHINE_VERSION, ShardMachine
+from unify_grpc.machines.shard_reader import ShardReader
+from unify_grpc.placement.slots import ShardMap
+from unify_grpc.telemetry.logs import get_logger
+
+SHARD_GROUPS = {"write": 1, "read": 1}
+"""Threads by kind of method: reads are answered beside a batch that is being stored."""
+
+_decode_keys = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+class ShardActor:
+    """Owns one shard's store. `write` methods run one at a time, `read` beside them."""
+
+    def __init__(
+        self, shard: int, shard_map: ShardMap, hosted: HostedStore, dedupe_window_days: int
+    ) -> None:
+        """Opens the store and replays its tail; a failure ends the process, never the actor."""
+        prepare_process(hosted.log_level)
+        try:
+            self._part = shard_name(shard)
+            self._store = open_store(hosted, MACHINE_VERSION)
+            self._machine = ShardMachine(shard, self._store, dedupe_window_days=dedupe_window_days)
+            count = replay_tail(self._store, self._machine, self._machine.committed)
+            self._reader = ShardReader(shard, shard_map, self._store, self._machine.incarnations)
+            get_logger(self._part).info("shard_started", records_replayed_count=count)
+        except BaseException as error:  # noqa: BLE001 - a raise here would be for good
+            end_process(shard_name(shard), error)
+
+    def append(self, data: bytes) -> bytes:
+        """Stores a batch; returns a packed `Append`."""
+        return execute(
+            self._part,
+            self._store,
+            lambda: self._machine.append(data, self._store.next_number),
+            self._machine.committed,
+        )
+
+    def push(self, data: bytes) -> bytes:
+        """Applies rows of the merge actor; returns packed `Void`s."""
+        return execute(
+            self._part, self._store, lambda: self._machine.push(data), self._machine.committed
+        )
+
+    def look_up(self, keys: bytes) -> bytes:
+        """Returns a packed list of `LookedUp`."""
+        return encode_answer(encode(self._machine.look_up(_decode_keys(keys))))
+
+    def list_pending(self, before_us: int, links_max: int) -> bytes:
+        """Returns a packed list of `PendingLink`."""
+        links = self._machine.list_pending(before_us=before_us, links_max=links_max)
+        return encode_answer(encode(links))
+
+    def close(self) -> bool:
+        """Checkpoints and releases the store, so that no tail is left; call nothing after it."""
+        self._store.close()
+        return True
+
+    def read(self, questions: bytes) -> bytes:
+        """Answers packed questions."""
+        return encode_answer(encode_answers(self._reader.answer(decode_questions(questions))))
+
+    def ping(self) -> bool:
+        """Says that the actor is up."""
+        return True
+
+
+def shard_options(name: str) -> dict[str, object]:
+    """Returns how a shard actor is made: detached, restarted for ever, two threads."""
+    return {
+        "name": name,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 0,
+    }
+
+
+for _method, _group in {
+    "append": "write",
+    "push": "write",
+    "look_up": "write",
+    "list_pending": "write",
+    "close": "write",
+    "read": "read",
+    "ping": "read",
+}.items():
+    setattr(ShardActor, _method, ray.method(concurrency_group=_group)(getattr(ShardActor, _method)))

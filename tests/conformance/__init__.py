@@ -1,0 +1,1 @@
+"""Conformance: what every way of running the service must do, case by case."""

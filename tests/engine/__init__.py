@@ -1,0 +1,1 @@
+"""The engine in one thread, without Ray or gRPC."""

@@ -1,0 +1,115 @@
+"""How a profile is put together from what shards store.
+
+Each function is a generator: it yields questions by shard and is sent the answers, so the same
+code reads over Ray, in process and in a simulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import msgspec
+
+from unify_grpc.identity.traits import TraitCell, merge_traits, visible
+from unify_grpc.machines.reads import (
+    Gather,
+    Gathered,
+    ListEvents,
+    Locate,
+    Located,
+    StoredEvent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from unify_grpc.machines.reads import Answer, Question
+    from unify_grpc.placement.slots import ShardMap
+
+    T = TypeVar("T")
+    Reading = Generator[dict[int, list[Question]], dict[int, list[Answer]], T]
+
+HOPS_MAX = 64
+_cells = msgspec.msgpack.Decoder(dict[str, TraitCell]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileMembers:
+    """A live profile: its founding member and all of them."""
+
+    root: bytes
+    members: list[bytes]
+    merges: int
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile put together."""
+
+    base: ProfileMembers
+    parts: list[Gathered]
+    """What each visible member contributes, in order of link time."""
+    traits: dict[str, TraitCell]
+
+
+def locate(shard_map: ShardMap, space: int, key: bytes) -> Reading[ProfileMembers | None]:
+    """Finds the live profile of an identifier's key, or of a member that founded one.
+
+    Profiles may merge while it walks, so it goes on until a home says that it is there.
+    """
+    for _ in range(HOPS_MAX):
+        shard = shard_map.shard_of(key)
+        answers = yield {shard: [Locate(space, key)]}
+        found = cast("Located", answers[shard][0])
+        if found.root is None:
+            return None
+        if found.members is not None:
+            return ProfileMembers(found.root, found.members, found.merges, found.created_us)
+        key = found.root
+    message = "bindings lead in a circle"
+    raise AssertionError(message)
+
+
+def read_profile(
+    shard_map: ShardMap, space: int, key: bytes, *, with_traits: bool
+) -> Reading[Profile | None]:
+    """Reads everything of a profile but its events."""
+    root = yield from locate(shard_map, space, key)
+    if root is None:
+        return None
+    questions: dict[int, list[Question]] = {}
+    for member in root.members:
+        questions.setdefault(shard_map.shard_of(member), []).append(Gather(member, with_traits))
+    answers = yield questions
+    parts = [cast("Gathered", each) for listed in answers.values() for each in listed]
+    parts = sorted((each for each in parts if each.type), key=_age)
+    traits: dict[str, TraitCell] = {}
+    for part in parts:
+        if part.traits:
+            merge_traits(traits, _cells(part.traits))
+    return Profile(root, parts, visible(traits))
+
+
+def list_events(
+    shard_map: ShardMap, space: int, key: bytes, question: ListEvents
+) -> Reading[tuple[ProfileMembers, list[StoredEvent]] | None]:
+    """Reads a page of a profile's events: `question` without its members; one more than a page."""
+    root = yield from locate(shard_map, space, key)
+    if root is None:
+        return None
+    by_shard: dict[int, list[bytes]] = {}
+    for member in root.members:
+        by_shard.setdefault(shard_map.shard_of(member), []).append(member)
+    answers = yield {
+        shard: [msgspec.structs.replace(question, members=members)]
+        for shard, members in by_shard.items()
+    }
+    events = [each for listed in answers.values() for each in cast("list[StoredEvent]", listed[0])]
+    events.sort(key=lambda each: each.order, reverse=not question.ascending)
+    return root, events[: question.limit]
+
+
+def _age(part: Gathered) -> tuple[int, bytes]:
+    return part.joined_us, part.member

@@ -1,0 +1,214 @@
+"""The batch of events that a gateway sends to a shard, which is also what the shard logs.
+
+One layout from the wire to the log, so that nothing is encoded twice: a header, a table of
+offsets, and one *frame* per event. A frame has fixed fields, the keys of its identifiers (the
+anchor first), their types and values, and the body: what the caller sent, packed with msgpack,
+which a shard opens only where it has to.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+FORMAT = 1
+EVENT_TYPES = ("identify", "track", "page", "screen", "group", "alias")
+TYPE_CODES = {name: code for code, name in enumerate(EVENT_TYPES)}
+FLAG_ACCOUNT_SIDE = 1
+"""The anchor is an account's identifier."""
+FLAG_COUNTERPART = 2
+"""One key more than `key_count`, and its type and value: the anchor of the other side."""
+FLAG_TRAITS = 4
+"""The body's `traits` set traits of the anchor's profile."""
+FLAG_CONTEXT_TRAITS = 8
+"""The `traits` inside the body's `context` do."""
+
+FLAG_HISTORY = 16
+"""Kept in the anchor's history only: it joins nothing and founds no profile."""
+
+CALL_ID_BYTES = 16
+BATCH_EVENTS_MAX = 0xFFFF
+_HEADER = struct.Struct("<BBHI16s")
+_SPACE = struct.Struct("<II")
+FRAME = struct.Struct("<BBBxIIIqqQ8s")
+FRAME_BYTES = FRAME.size
+_STRING = struct.Struct("<BH")
+
+
+class Frame(NamedTuple):
+    """The fixed fields of a frame, in their order on the wire."""
+
+    type: int
+    """Index into `EVENT_TYPES`."""
+    flags: int
+    key_count: int
+    space: int
+    source: int
+    strings_bytes: int
+    time_us: int
+    """Event time, microseconds since 1970."""
+    stamp_us: int
+    stream: int
+    """The caller's stream, or its unary request."""
+    mark: bytes
+    """Fingerprint of the message id, eight bytes."""
+
+
+class Body(msgspec.Struct, array_like=True):
+    """What the caller sent, without what the frame says; JSON parts as JSON text, empty if absent."""
+
+    message_id: str
+    name: str = ""
+    """A track's event name, a page's or screen's name."""
+    traits: bytes = b""
+    properties: bytes = b""
+    context: bytes = b""
+    external_ids: bytes = b""
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    group_id: str | None = None
+    previous_id: str | None = None
+    client_time_us: int | None = None
+    sent_at_us: int | None = None
+
+
+encode_body = msgspec.msgpack.Encoder().encode
+decode_body = msgspec.msgpack.Decoder(Body).decode
+
+
+class LinkId(NamedTuple):
+    """One identifier of an event as the batch carries it."""
+
+    key: bytes
+    type: str
+    value: str
+
+
+def pack_strings(identifiers: Iterable[tuple[str, str]]) -> bytes:
+    """Packs the (type, value) pairs of a frame's identifiers, in the order of its keys."""
+    parts = []
+    for type_, value in identifiers:
+        type_bytes, value_bytes = type_.encode(), value.encode()
+        parts.append(_STRING.pack(len(type_bytes), len(value_bytes)))
+        parts.append(type_bytes)
+        parts.append(value_bytes)
+    return b"".join(parts)
+
+
+def unpack_strings(data: bytes, start: int, count: int) -> list[tuple[str, str]]:
+    """Reads `count` (type, value) pairs that `pack_strings` wrote."""
+    pairs = []
+    for _ in range(count):
+        type_bytes, value_bytes = _STRING.unpack_from(data, start)
+        middle = start + _STRING.size + type_bytes
+        end = middle + value_bytes
+        pairs.append((data[middle - type_bytes : middle].decode(), data[middle:end].decode()))
+        start = end
+    return pairs
+
+
+def pack_frame(  # noqa: PLR0913 - the fields of one record
+    *,
+    type_: int,
+    flags: int,
+    space: int,
+    source: int,
+    time_us: int,
+    stamp_us: int,
+    stream: int,
+    mark: bytes,
+    keys: Sequence[bytes],
+    strings: bytes,
+    body: bytes,
+) -> bytes:
+    """Packs one event for the shard of its anchor, `keys[0]`.
+
+    With `FLAG_COUNTERPART` the last key is the anchor of the event's other side.
+    """
+    count = len(keys) - 1 if flags & FLAG_COUNTERPART else len(keys)
+    head = FRAME.pack(
+        type_, flags, count, space, source, len(strings), time_us, stamp_us, stream, mark
+    )
+    return b"".join((head, *keys, strings, body))
+
+
+def pack_batch(call_id: bytes, rules: Sequence[tuple[int, int]], frames: Sequence[bytes]) -> bytes:
+    """Joins frames into a batch.
+
+    Args:
+        call_id: 16 bytes, the same on every attempt of the same call.
+        rules: (space, rules version) the frames were promoted under, each space once.
+        frames: at most `BATCH_EVENTS_MAX`.
+    """
+    head = _HEADER.pack(FORMAT, len(rules), 0, len(frames), call_id)
+    start = len(head) + _SPACE.size * len(rules) + 4 * len(frames)
+    offsets = []
+    for frame in frames:
+        offsets.append(start)
+        start += len(frame)
+    return b"".join(
+        [
+            head,
+            *(_SPACE.pack(*pair) for pair in rules),
+            struct.pack(f"<{len(offsets)}I", *offsets),
+            *frames,
+        ]
+    )
+
+
+class Batch:
+    """A batch as it lies in memory, wherever it starts in a record."""
+
+    __slots__ = ("call_id", "data", "offsets", "rules", "start")
+
+    def __init__(self, data: bytes, start: int = 0) -> None:
+        """Reads the header; `ValueError` if the format is another one."""
+        format_, rules_count, _, count, self.call_id = _HEADER.unpack_from(data, start)
+        if format_ != FORMAT:
+            message = f"batch format {format_} is not known here"
+            raise ValueError(message)
+        self.data = data
+        self.start = start
+        position = start + _HEADER.size
+        self.rules: list[tuple[int, int]] = [
+            _SPACE.unpack_from(data, position + index * _SPACE.size) for index in range(rules_count)
+        ]
+        position += rules_count * _SPACE.size
+        self.offsets: tuple[int, ...] = struct.unpack_from(f"<{count}I", data, position)
+
+    def frame(self, index: int) -> Frame:
+        """Returns the fixed fields of one frame."""
+        return Frame._make(FRAME.unpack_from(self.data, self.start + self.offsets[index]))
+
+    def keys(self, index: int, count: int) -> list[bytes]:
+        """Returns the first `count` identifier keys of a frame; the anchor is the first."""
+        start = self.start + self.offsets[index] + FRAME_BYTES
+        return [self.data[start + 16 * each : start + 16 * each + 16] for each in range(count)]
+
+    def identifiers(self, index: int) -> list[LinkId]:
+        """Returns a frame's own identifiers with their types and values, the anchor first."""
+        frame = self.frame(index)
+        keys = self.keys(index, frame.key_count)
+        strings = unpack_strings(self.data, self._strings_start(index, frame), frame.key_count)
+        return [LinkId(key, *pair) for key, pair in zip(keys, strings, strict=True)]
+
+    def anchor_strings(self, index: int, frame: Frame) -> tuple[str, str]:
+        """Returns (type, value) of the anchor."""
+        return unpack_strings(self.data, self._strings_start(index, frame), 1)[0]
+
+    def body(self, index: int, frame: Frame) -> Body:
+        """Returns the event as the caller sent it."""
+        last = index + 1 == len(self.offsets)
+        end = len(self.data) if last else self.start + self.offsets[index + 1]
+        start = self._strings_start(index, frame) + frame.strings_bytes
+        return decode_body(memoryview(self.data)[start:end])
+
+    def _strings_start(self, index: int, frame: Frame) -> int:
+        extra = 1 if frame.flags & FLAG_COUNTERPART else 0
+        keys = 16 * (frame.key_count + extra)
+        return self.start + self.offsets[index] + FRAME_BYTES + keys

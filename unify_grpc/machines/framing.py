@@ -1,0 +1,161 @@
+"""From a checked event to the frames that are sent to shards.
+
+Everything a gateway decides about one event and no other: its identifiers, their keys, its time,
+and the one or two anchors it is stored under.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+from unify_grpc.identity.events import ALIAS, GROUP, ClientEvent, check_event, event_time_us
+from unify_grpc.identity.identifiers import USER_ID, USERS, Identifier, KeyMaker
+from unify_grpc.identity.promotion import PromotionDrop, check_promotion, promote
+from unify_grpc.identity.traits import traits_of
+from unify_grpc.machines.batch import (
+    FLAG_ACCOUNT_SIDE,
+    FLAG_CONTEXT_TRAITS,
+    FLAG_COUNTERPART,
+    FLAG_HISTORY,
+    FLAG_TRAITS,
+    TYPE_CODES,
+    Body,
+    encode_body,
+    pack_frame,
+    pack_strings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unify_grpc.identity.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceView:
+    """What framing needs of a space."""
+
+    number: int
+    rules: Rules
+    keys: KeyMaker
+    marks: MarkMaker
+
+
+class MarkMaker:
+    """Makes fingerprints of message ids: eight bytes, keyed so that nobody can choose them."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._start = blake2b(digest_size=8, key=secret, person=b"message id")
+
+    def mark(self, message_id: str) -> bytes:
+        """Returns the fingerprint of a message id."""
+        state = self._start.copy()
+        state.update(message_id.encode())
+        return state.digest()
+
+
+class Side(NamedTuple):
+    """One event under one of its anchors."""
+
+    identifiers: Sequence[Identifier]
+    """Of this side, the anchor first."""
+    key: bytes
+    """The anchor's."""
+    frame: bytes
+
+
+class Framed(NamedTuple):
+    """An event ready to be sent to its shards."""
+
+    sides: tuple[Side, ...]
+    """The user's side first, if there is one. None at all: to be refused, NO_IDENTIFIER."""
+    drops: tuple[PromotionDrop, ...]
+    time_us: int
+
+
+def frame_event(  # noqa: PLR0913 - one caller; the parts of one event
+    event: ClientEvent, body: Body, *, space: SpaceView, source: int, received_us: int, stream: int
+) -> Framed:
+    """Decides what is stored of an event, and where.
+
+    Args:
+        event: as its caller sent it, with a message id.
+        body: the same, in the form it is stored in.
+        space: whose rules and keys hold.
+        source: number of the source that sent it.
+        received_us: its stamp, microseconds since 1970.
+        stream: the caller's stream, or its unary request.
+
+    Raises:
+        EventRejected: with the reason; nothing of it is to be stored. (`identity.outcomes`)
+    """
+    check_event(event)
+    time_us = event_time_us(event, received_us)
+    promotion = promote(event, space.rules)
+    check_promotion(promotion)
+    users, accounts, flags = promotion.users, promotion.accounts, 0
+    if event.type == ALIAS and not users:
+        users, flags = _alias_anchor(event, space.rules), FLAG_HISTORY
+    make_key = space.keys.key
+    user_keys = [make_key(each) for each in users]
+    account_keys = [make_key(each) for each in accounts]
+    packed = encode_body(body)
+    mark = space.marks.mark(body.message_id)
+    traits = _traits_flag(event)
+    sides = []
+    for identifiers, keys, other, other_keys, side_flags in (
+        (
+            users,
+            user_keys,
+            accounts,
+            account_keys,
+            flags if event.type == GROUP else flags | traits,
+        ),
+        (
+            accounts,
+            account_keys,
+            users,
+            user_keys,
+            FLAG_ACCOUNT_SIDE | (traits if event.type == GROUP else 0),
+        ),
+    ):
+        if not identifiers:
+            continue
+        strings = [(each.type, each.value) for each in identifiers]
+        anchor = keys[0]
+        if other:
+            side_flags |= FLAG_COUNTERPART  # noqa: PLW2901 - of this side
+            keys = [*keys, other_keys[0]]  # noqa: PLW2901
+            strings.append((other[0].type, other[0].value))
+        frame = pack_frame(
+            type_=TYPE_CODES[event.type],
+            flags=side_flags,
+            space=space.number,
+            source=source,
+            time_us=time_us,
+            stamp_us=received_us,
+            stream=stream,
+            mark=mark,
+            keys=keys,
+            strings=pack_strings(strings),
+            body=packed,
+        )
+        sides.append(Side(identifiers, anchor, frame))
+    return Framed(tuple(sides), promotion.drops, time_us)
+
+
+def _traits_flag(event: ClientEvent) -> int:
+    traits = traits_of(event)
+    if not traits:
+        return 0
+    return FLAG_TRAITS if traits is event.traits else FLAG_CONTEXT_TRAITS
+
+
+def _alias_anchor(event: ClientEvent, rules: Rules) -> tuple[Identifier, ...]:
+    """An alias that joins nothing is kept in the history of its user id, founding no profile."""
+    value, reason = rules.verdict(USER_ID, event.user_id)
+    if value is None or reason is not None:
+        return ()
+    return (Identifier(USERS, USER_ID, value),)

@@ -1,0 +1,205 @@
+"""What the merge actor stores: its journal of decisions, and the rows that follow from it.
+
+The journal is the truth and the history; rows are its sum. `apply_round` gives the rows of one
+journal record and is used both when the record is decided and when it is replayed.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from unify_grpc.identity.outcomes import Outcome
+from unify_grpc.machines.links import Founding
+from unify_grpc.machines.tables import Working
+
+FORMAT = 1
+MEMBER = b"m"
+PROFILE = b"p"
+DECIDED = b"d"
+RULES = b"r"
+NEWEST_STAMP = b"x"
+NAME = b"n"
+META = b"k"
+
+_LINK_KEY = struct.Struct(">HQ")
+_U32 = struct.Struct(">I")
+
+
+class Decision(msgspec.Struct, array_like=True, frozen=True):
+    """How one link was decided: everything that explains it, and that its rows follow from."""
+
+    seq: int
+    shard: int
+    position: int
+    space: int
+    collection: int
+    rules_version: int
+    """Of the limits it was judged by."""
+    time_us: int
+    stamp_us: int
+    source: int
+    message_id: str
+    ids: list[tuple[bytes, str, str]]
+    """(member, type, value) of the event's identifiers, the anchor first."""
+    outcome: int
+    root: bytes
+    """The profile it ended in, named by its founding member."""
+    created_us: int
+    """That profile's founding stamp."""
+    order: int
+    """The seq that founded it; 0 if a single event did."""
+    merges: int
+    kept: list[int]
+    """Indexes into `ids` of those in the profile afterwards."""
+    drops: list[tuple[int, int]]
+    """(index into `ids`, reason)."""
+    absorbed: list[bytes]
+    """Linked profiles that ended in it."""
+    adopted: list[tuple[int, Founding]]
+    """(index into `ids`, founding) of those that an event had founded a profile for by itself."""
+
+
+class Round(msgspec.Struct, array_like=True, frozen=True):
+    """Decisions made and made durable together."""
+
+    format: int
+    confirmed: int
+    """The last record whose round, and all before it, were visible everywhere."""
+    decisions: list[Decision]
+
+
+class MemberRow(msgspec.Struct, array_like=True, frozen=True):
+    """A linked member: where it belongs, and how it got there."""
+
+    format: int
+    root: bytes
+    type: str
+    value: str
+    joined_us: int
+    source: int
+    message_id: str
+    founding_known: bool
+
+
+class ProfileRow(msgspec.Struct, array_like=True, frozen=True):
+    """A linked profile."""
+
+    format: int
+    space: int
+    collection: int
+    seq: int
+    created_us: int
+    order: int
+    merges: int
+    members: list[tuple[bytes, str, int, int]]
+    """(member, type, link time in microseconds, seq that bound it to this profile)."""
+
+
+class DecidedRow(msgspec.Struct, array_like=True, frozen=True):
+    """That a link was decided, kept as long as shards keep message ids."""
+
+    format: int
+    record: int
+    """The journal record it was decided in."""
+    outcome: int
+    root: bytes
+    drops: list[tuple[int, int]]
+
+
+class RulesRow(msgspec.Struct, array_like=True, frozen=True):
+    """The newest rules of a space that this merge actor was shown."""
+
+    format: int
+    version: int
+    document: bytes
+    """JSON."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_round = msgspec.msgpack.Decoder(Round).decode
+decode_member = msgspec.msgpack.Decoder(MemberRow).decode
+decode_profile = msgspec.msgpack.Decoder(ProfileRow).decode
+decode_decided = msgspec.msgpack.Decoder(DecidedRow).decode
+decode_rules = msgspec.msgpack.Decoder(RulesRow).decode
+
+
+def decided_key(shard: int, position: int) -> bytes:
+    """Returns the key of a decided link."""
+    return DECIDED + _LINK_KEY.pack(shard, position)
+
+
+def rules_key(space: int) -> bytes:
+    """Returns the key of a space's rules."""
+    return RULES + _U32.pack(space)
+
+
+def newest_stamp(working: Working, space: int) -> int:
+    """Returns the highest founding stamp of a profile that a link made in this space."""
+    return int.from_bytes(working.get(NEWEST_STAMP + _U32.pack(space)) or b"", "big")
+
+
+def find_member(working: Working, member: bytes) -> MemberRow | None:
+    """Returns a linked member's row, or None if no link ever kept it."""
+    data = working.get(MEMBER + member)
+    return decode_member(data) if data is not None else None
+
+
+def read_profile(working: Working, root: bytes) -> ProfileRow:
+    """Returns the row of a live linked profile; `AssertionError` if there is none."""
+    data = working.get(PROFILE + root)
+    assert data is not None, "a member is bound to a profile without a row"
+    return decode_profile(data)
+
+
+def apply_decision(working: Working, decision: Decision, record: int) -> None:
+    """Lays the rows of one decision over the tables."""
+    members = _members_before(working, decision)
+    known = {each[0] for each in members}
+    foundings = dict(decision.adopted)
+    for index in decision.kept:
+        member, type_, value = decision.ids[index]
+        if member in known:
+            continue
+        founding = foundings.get(index)
+        joined = (
+            (founding.time_us, founding.source, founding.message_id, True)
+            if founding
+            else (decision.time_us, decision.source, decision.message_id, False)
+        )
+        row = MemberRow(FORMAT, decision.root, type_, value, *joined)
+        working.put(MEMBER + member, encode(row))
+        members.append((member, type_, joined[0], decision.seq))
+    profile = ProfileRow(
+        FORMAT,
+        decision.space,
+        decision.collection,
+        decision.seq,
+        decision.created_us,
+        decision.order,
+        decision.merges,
+        members,
+    )
+    working.put(PROFILE + decision.root, encode(profile))
+    if decision.outcome == Outcome.CREATED:
+        key = NEWEST_STAMP + _U32.pack(decision.space)
+        working.put(key, decision.created_us.to_bytes(8, "big"))
+    decided = DecidedRow(FORMAT, record, decision.outcome, decision.root, decision.drops)
+    working.put(decided_key(decision.shard, decision.position), encode(decided))
+
+
+def _members_before(working: Working, decision: Decision) -> list[tuple[bytes, str, int, int]]:
+    """Returns the survivor's linked members with those of the absorbed, and binds these to it."""
+    stored = working.get(PROFILE + decision.root)
+    members = list(decode_profile(stored).members) if stored is not None else []
+    for absorbed in decision.absorbed:
+        row = read_profile(working, absorbed)
+        for member, type_, joined_us, _ in row.members:
+            bound = find_member(working, member)
+            assert bound is not None, "a profile lists a member without a row"
+            moved = msgspec.structs.replace(bound, root=decision.root)
+            working.put(MEMBER + member, encode(moved))
+            members.append((member, type_, joined_us, decision.seq))
+        working.put(PROFILE + absorbed, None)
+    return members

@@ -1,0 +1,124 @@
+"""Questions that one shard answers, and its answers: plain data, packed with msgpack."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Locate(msgspec.Struct, array_like=True, frozen=True, tag="locate"):
+    """Where does this identifier, or the profile that this member founded, live?"""
+
+    space: int
+    key: bytes
+    """16 bytes: the identifier's present life; 20 bytes: this member."""
+
+
+class Located(msgspec.Struct, array_like=True, frozen=True):
+    """What a shard found for a `Locate`."""
+
+    root: bytes | None
+    """The profile; None if there is none."""
+    members: list[bytes] | None
+    """Of that profile, if its home is here: then `root` is live. None: ask at its home."""
+    merges: int = 0
+    created_us: int = 0
+
+
+class Gather(msgspec.Struct, array_like=True, frozen=True, tag="gather"):
+    """What is stored under this member?"""
+
+    member: bytes
+    with_traits: bool
+
+
+class Sent(msgspec.Struct, array_like=True, frozen=True):
+    """Which event, and who sent it when."""
+
+    stamp_us: int
+    source: int
+    message_id: str
+
+
+class Gathered(msgspec.Struct, array_like=True, frozen=True):
+    """What a member contributes to its profile."""
+
+    member: bytes
+    type: str
+    """Empty if the member was not bound here yet: it is not to be shown."""
+    value: str
+    joined_us: int
+    source: int
+    message_id: str
+    counts: list[int]
+    """Of its events, by type."""
+    first_us: int
+    """Earliest event time; 0 without events, like all below."""
+    last_us: int
+    first_sent: Sent | None
+    """The event that was stored first; None without events."""
+    last_sent: Sent | None
+    traits: bytes
+    """msgpack of `dict[str, TraitCell]`; empty if none."""
+
+
+class ListEvents(msgspec.Struct, array_like=True, frozen=True, tag="events"):
+    """Which events are stored under these members? In order of (time, message id, member)."""
+
+    members: list[bytes]
+    types: list[int]
+    """Of `EVENT_TYPES`; empty: all."""
+    start_us: int | None
+    """Later than this."""
+    end_us: int | None
+    """Earlier than this."""
+    include: list[str] | None
+    exclude: list[str]
+    ascending: bool
+    after: tuple[int, str, bytes] | None
+    """The last (time, message id, member) of the page before."""
+    limit: int
+
+
+class StoredEvent(msgspec.Struct, array_like=True, frozen=True):
+    """One event as it is kept."""
+
+    time_us: int
+    message_id: str
+    member: bytes
+    type: int
+    stamp_us: int
+    source: int
+    identifiers: list[tuple[str, str]]
+    """(type, value) as promoted, the anchor first."""
+    collection: int
+    body: bytes
+    outcome: int
+    drops: list[tuple[int, int]]
+    """(index into `identifiers`, drop reason)."""
+
+    @property
+    def order(self) -> tuple[int, str, bytes]:
+        """Its place among the events of a profile."""
+        return self.time_us, self.message_id, self.member
+
+
+Question = Locate | Gather | ListEvents
+Answer = Located | Gathered | list[StoredEvent]
+
+encode_questions = msgspec.msgpack.Encoder().encode
+decode_questions = msgspec.msgpack.Decoder(list[Question]).decode
+encode_answers = msgspec.msgpack.Encoder().encode
+
+_ANSWERS: dict[type, type] = {Locate: Located, Gather: Gathered, ListEvents: list[StoredEvent]}
+_raw_answers = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decoders = {
+    question: msgspec.msgpack.Decoder(answer).decode for question, answer in _ANSWERS.items()
+}
+
+
+def decode_answers(questions: list[Question], data: bytes) -> list[Answer]:
+    """Reads the answers to these questions, in their order."""
+    return [
+        _decoders[type(question)](raw)
+        for question, raw in zip(questions, _raw_answers(data), strict=True)
+    ]

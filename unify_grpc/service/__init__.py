@@ -1,0 +1,1 @@
+"""The gRPC edge: servicers, checks, wire and domain, errors, interceptors."""

@@ -1,0 +1,160 @@
+"""Events between their wire form and the service's own. Struct and JSON give the same result."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from unify_grpc.identity.events import ClientEvent
+from unify_grpc.identity.outcomes import RejectionReason
+from unify_grpc.machines.batch import Body
+from unify_grpc.service.ingestion import Incoming
+
+if TYPE_CHECKING:
+    from google.protobuf.struct_pb2 import Struct, Value
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from unify_grpc._pb.unify.v1.event_pb2 import Event
+
+EVENT_BYTES_MAX = 32 * 1024
+"""Of traits, properties and context together, as JSON, with the ids and the name."""
+STRUCT_DEPTH_MAX = 16
+"""Deeper than any event may be: what lies below need not be read to refuse it."""
+INTEGRAL_MAX = 2.0**53
+_NANOS_MAX = 999_999_999
+_SECONDS_MAX = 253_402_300_799
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def event_from_wire(wire: Event) -> Incoming | RejectionReason:
+    """Reads one event; returns why it cannot be read if it cannot."""
+    try:
+        traits, traits_json = _payload(wire, "traits", wire.traits_json)
+        properties, properties_json = _payload(wire, "properties", wire.properties_json)
+        context, context_json = _payload(wire, "context", wire.context_json)
+    except RecursionError:
+        return RejectionReason.TOO_DEEP
+    except _TooDeepError:
+        return RejectionReason.TOO_DEEP
+    except (msgspec.DecodeError, UnicodeError, ValueError):
+        return RejectionReason.INVALID_JSON
+    size = len(traits_json) + len(properties_json) + len(context_json) + len(wire.name)
+    if size > EVENT_BYTES_MAX:
+        return RejectionReason.EVENT_TOO_LARGE
+    try:
+        timestamp_us = _time_us(wire.timestamp) if wire.HasField("timestamp") else None
+        original_us = (
+            _time_us(wire.original_timestamp) if wire.HasField("original_timestamp") else None
+        )
+        sent_us = _time_us(wire.sent_at) if wire.HasField("sent_at") else None
+    except ValueError:
+        return RejectionReason.INVALID_TIMESTAMP
+    external_ids = list(wire.external_ids) if wire.external_ids else None
+    user_id = wire.user_id if wire.HasField("user_id") else None
+    anonymous_id = wire.anonymous_id if wire.HasField("anonymous_id") else None
+    group_id = wire.group_id if wire.HasField("group_id") else None
+    previous_id = wire.previous_id if wire.HasField("previous_id") else None
+    event = ClientEvent(
+        type=wire.type,
+        message_id=wire.message_id,
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        group_id=group_id,
+        previous_id=previous_id,
+        name=wire.name or None,
+        timestamp_us=timestamp_us,
+        original_timestamp_us=original_us,
+        sent_at_us=sent_us,
+        traits=traits,
+        properties=properties,
+        context=context,
+        external_ids=external_ids,
+    )
+    body = Body(
+        wire.message_id,
+        wire.name,
+        traits_json,
+        properties_json,
+        context_json,
+        _external_ids_json(external_ids) if external_ids else b"",
+        user_id,
+        anonymous_id,
+        group_id,
+        previous_id,
+        original_us if original_us is not None else timestamp_us,
+        sent_us,
+    )
+    return Incoming(event, body)
+
+
+class _TooDeepError(Exception):
+    """A Struct goes deeper than any event may."""
+
+
+def _payload(wire: Event, name: str, text: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """Returns one of an event's objects, parsed and as JSON text."""
+    if text:
+        if len(text) > EVENT_BYTES_MAX:
+            return None, text
+        parsed = _decode(text)
+        if not isinstance(parsed, dict):
+            raise ValueError(name)
+        return parsed, text
+    if not wire.HasField(name):  # type: ignore[arg-type]  # the three names of Struct fields
+        return None, b""
+    parsed = _struct(getattr(wire, name), 1)
+    return parsed, _encode(parsed)
+
+
+def _struct(struct: Struct, depth: int) -> dict[str, Any]:
+    if depth > STRUCT_DEPTH_MAX:
+        raise _TooDeepError
+    return {key: _value(value, depth) for key, value in struct.fields.items()}
+
+
+def _value(value: Value, depth: int) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        return _number(value.number_value)
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return _struct(value.struct_value, depth + 1)
+    if kind == "list_value":
+        if depth >= STRUCT_DEPTH_MAX:
+            raise _TooDeepError
+        return [_value(each, depth + 1) for each in value.list_value.values]
+    return None
+
+
+def _number(number: float) -> int | float:
+    """JSON has no NaN, and a Struct no integers: 5.0 is the 5 of JSON."""
+    if not math.isfinite(number):
+        raise ValueError
+    return int(number) if number.is_integer() and abs(number) < INTEGRAL_MAX else number
+
+
+def _time_us(time: Timestamp) -> int:
+    if not (0 <= time.nanos <= _NANOS_MAX and -_SECONDS_MAX <= time.seconds <= _SECONDS_MAX):
+        raise ValueError
+    return time.seconds * 1_000_000 + time.nanos // 1000
+
+
+def _external_ids_json(external_ids: list[Any]) -> bytes:
+    return _encode(
+        [
+            {
+                "id": each.id,
+                "type": each.type,
+                "collection": each.collection,
+                "encoding": each.encoding,
+            }
+            for each in external_ids
+        ]
+    )

@@ -1,0 +1,58 @@
+"""Hands links over to the merge actor, in the order in which they are queued.
+
+What waits is joined into one call, and one call is under way at a time: calls to an asynchronous
+actor may start in another order than they were made in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unify_grpc.machines.links import Decided, PendingLink
+    from unify_grpc.service.backend import Backend
+
+CALL_LINKS_MAX = 2000
+
+_Parcel = tuple["list[PendingLink]", "asyncio.Future[list[Decided]]"]
+
+
+class LinkSender:
+    """Sends links to the merge actor."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._queue: deque[_Parcel] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    def send(self, links: list[PendingLink]) -> asyncio.Future[list[Decided]]:
+        """Queues links; the future tells how they were decided, once that is visible."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[list[Decided]] = loop.create_future()
+        self._queue.append((links, done))
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
+        return done
+
+    async def _work(self) -> None:
+        while self._queue:
+            taken: list[_Parcel] = []
+            count = 0
+            while self._queue and count < CALL_LINKS_MAX:
+                taken.append(self._queue.popleft())
+                count += len(taken[-1][0])
+            try:
+                decided = await self._backend.link([link for links, _ in taken for link in links])
+            except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
+                for _, done in taken:
+                    if not done.done():
+                        done.set_exception(error)
+                        done.exception()
+                continue
+            start = 0
+            for links, done in taken:
+                if not done.done():
+                    done.set_result(decided[start : start + len(links)])
+                start += len(links)

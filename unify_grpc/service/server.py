@@ -1,0 +1,140 @@
+"""A gateway: the gRPC server and everything it serves with."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from unify_grpc._pb.unify.v1 import (
+    ingest_service_pb2,
+    ingest_service_pb2_grpc,
+    operations_service_pb2,
+    operations_service_pb2_grpc,
+    profile_service_pb2,
+    profile_service_pb2_grpc,
+    space_service_pb2,
+    space_service_pb2_grpc,
+)
+from unify_grpc.service.calls import CallInterceptor, check_scopes
+from unify_grpc.service.directory import RENEWAL_INTERVAL_S, SpaceDirectory
+from unify_grpc.service.ingest_service import IngestServicer
+from unify_grpc.service.ingestion import Ingestor
+from unify_grpc.service.operations_service import OperationsServicer
+from unify_grpc.service.profile_reads import ProfileReader
+from unify_grpc.service.profile_service import ProfileServicer
+from unify_grpc.service.space_service import SpaceServicer
+from unify_grpc.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from unify_grpc.service.backend import Backend
+    from unify_grpc.settings import Settings
+
+MESSAGE_BYTES_MAX = 4 << 20
+METADATA_BYTES_MAX = 8 << 10
+STREAMS_MAX = 1000
+PING_INTERVAL_MS_MIN = 30_000
+SERVICES = [
+    module.DESCRIPTOR.services_by_name[name]
+    for module, name in (
+        (ingest_service_pb2, "IngestService"),
+        (profile_service_pb2, "ProfileService"),
+        (space_service_pb2, "SpaceService"),
+        (operations_service_pb2, "OperationsService"),
+    )
+]
+
+
+class Gateway:
+    """Serves until it is stopped. One event loop, one process."""
+
+    def __init__(self, backend: Backend, settings: Settings) -> None:
+        check_scopes(
+            [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]
+        )
+        self._settings = settings
+        self._directory = SpaceDirectory(backend)
+        self._ingestor = Ingestor(
+            backend, self._directory, queue_events_max=settings.queue_events_max
+        )
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[
+                CallInterceptor(
+                    self._directory,
+                    calls_concurrent_max=settings.calls_concurrent_max,
+                    deadline_s_default=settings.deadline_s_default,
+                )
+            ],
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+                ("grpc.max_concurrent_streams", STREAMS_MAX),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(
+            IngestServicer(self._ingestor, stream_window_max=settings.stream_window_max),
+            self._server,
+        )
+        profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(
+            ProfileServicer(ProfileReader(backend), self._directory), self._server
+        )
+        space_service_pb2_grpc.add_SpaceServiceServicer_to_server(
+            SpaceServicer(backend, self._directory), self._server
+        )
+        operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
+            OperationsServicer(), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.dev:
+            names = [service.full_name for service in SERVICES]
+            reflection.enable_server_reflection(
+                [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+            )
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Loads the directory, opens the port and returns its number.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+        await self._directory.renew()
+        self._renewal = asyncio.get_running_loop().create_task(self._renew())
+        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            message = f"the port of {address} cannot be had"
+            raise OSError(message) from error
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return int(port)
+
+    async def stop(self) -> None:
+        """Refuses new calls, lets those under way end, and stops."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.stop(grace=self._settings.drain_s_max)
+        await self._ingestor.drain()
+        if self._renewal is not None:
+            self._renewal.cancel()
+
+    async def _set_health(self, status: Any) -> None:
+        for name in ("", *(service.full_name for service in SERVICES)):
+            await self._health.set(name, status)
+
+    async def _renew(self) -> None:
+        log = get_logger("gateway")
+        while True:
+            await asyncio.sleep(RENEWAL_INTERVAL_S)
+            try:
+                await self._directory.renew()
+            except Exception as error:  # noqa: BLE001 - tried again in a moment
+                log.warning("directory_not_renewed", error=type(error).__name__)

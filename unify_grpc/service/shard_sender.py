@@ -1,0 +1,140 @@
+"""Joins what waits for one shard into as few calls as it takes.
+
+One call is under way at a time, so that what a stream sends arrives in order; while it is under
+way the next one fills. A call that fails is made again with the same bytes: its batch may have
+been stored, and then finds itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from unify_grpc.machines.batch import CALL_ID_BYTES, pack_batch
+from unify_grpc.service.errors import ShardOverloadedError
+
+if TYPE_CHECKING:
+    from unify_grpc.machines.links import PendingLink
+    from unify_grpc.service.backend import Backend
+
+CALL_EVENTS_MAX = 4000
+CALL_BYTES_MAX = 8 << 20
+
+
+class StaleRulesError(Exception):
+    """The rules that the frames were promoted under are older than the shard's."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of a parcel's frames, in their order."""
+
+    statuses: bytes
+    roots: bytes
+    """20 bytes each."""
+    pending: list[tuple[int, PendingLink]]
+    """(index of the frame, its link)."""
+    drops: dict[int, list[tuple[str, str, int]]]
+    """Index of a duplicate frame to its stored drops: (type, value, reason)."""
+
+
+@dataclass(slots=True)
+class _Parcel:
+    frames: list[bytes]
+    space: int
+    rules_version: int
+    bytes_count: int
+    done: asyncio.Future[Stored] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class ShardSender:
+    """Sends frames to one shard."""
+
+    def __init__(self, shard: int, backend: Backend, *, queue_events_max: int) -> None:
+        self._shard = shard
+        self._backend = backend
+        self._queue_events_max = queue_events_max
+        self._queue: deque[_Parcel] = deque()
+        self._events = 0
+        self._worker: asyncio.Task[None] | None = None
+
+    def check_room(self) -> None:
+        """Refuses more work while too much is waiting."""
+        if self._events >= self._queue_events_max:
+            raise ShardOverloadedError(shard=str(self._shard))
+
+    def send(self, frames: list[bytes], space: int, rules_version: int) -> asyncio.Future[Stored]:
+        """Queues frames; the future tells what became of them, or why not."""
+        parcel = _Parcel(frames, space, rules_version, sum(map(len, frames)))
+        self._queue.append(parcel)
+        self._events += len(frames)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+        return parcel.done
+
+    async def _work(self) -> None:
+        while self._queue:
+            parcels = self._take()
+            try:
+                await self._call(parcels)
+            except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
+                for parcel in parcels:
+                    if not parcel.done.done():
+                        parcel.done.set_exception(error)
+                        parcel.done.exception()
+            finally:
+                self._events -= sum(len(parcel.frames) for parcel in parcels)
+
+    def _take(self) -> list[_Parcel]:
+        """Takes what fits one call: whole parcels, each space under one version of its rules."""
+        taken: list[_Parcel] = []
+        events = bytes_count = 0
+        versions: dict[int, int] = {}
+        while self._queue:
+            parcel = self._queue[0]
+            events += len(parcel.frames)
+            bytes_count += parcel.bytes_count
+            too_much = events > CALL_EVENTS_MAX or bytes_count > CALL_BYTES_MAX
+            version = versions.setdefault(parcel.space, parcel.rules_version)
+            if taken and (too_much or version != parcel.rules_version):
+                break
+            taken.append(self._queue.popleft())
+        return taken
+
+    async def _call(self, parcels: list[_Parcel]) -> None:
+        versions = {parcel.space: parcel.rules_version for parcel in parcels}
+        frames = [frame for parcel in parcels for frame in parcel.frames]
+        batch = pack_batch(secrets.token_bytes(CALL_ID_BYTES), list(versions.items()), frames)
+        reply = await self._backend.append(self._shard, batch)
+        if reply.stale:
+            for parcel in reversed(parcels):
+                if parcel.space in reply.stale:
+                    parcel.done.set_exception(StaleRulesError())
+                else:
+                    self._queue.appendleft(parcel)
+                    self._events += len(parcel.frames)
+            return
+        start = 0
+        pending = deque(reply.pending)
+        for parcel in parcels:
+            end = start + len(parcel.frames)
+            stored = Stored(
+                reply.statuses[start:end], reply.roots[20 * start : 20 * end], [], {}
+            )
+            while pending and pending[0].index < end:
+                link = pending.popleft()
+                stored.pending.append((link.index - start, link))
+            if reply.drops:
+                stored.drops = {
+                    index - start: drops
+                    for index, drops in reply.drops.items()
+                    if start <= index < end
+                }
+            start = end
+            if not parcel.done.done():
+                parcel.done.set_result(stored)

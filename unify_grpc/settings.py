@@ -1,0 +1,114 @@
+"""What can be set, in one place: flag over environment over default.
+
+Built once by the command line and passed on; nothing reads the environment at import.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "UNIFY_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of a service. Each field can be set as `UNIFY_FIELD_NAME` too."""
+
+    data_dir: Path = Path("unify-data")
+    """Where all stores are; made if it does not exist."""
+    host: str = "127.0.0.1"
+    """Address to listen on; one that is not loopback needs `plaintext`."""
+    grpc_port: int = 50051
+    """0 picks a free one."""
+    shards: int = 0
+    """0: the recorded number, or for a new directory the number of cores, at least 2."""
+    ray_address: str = ""
+    """Of a running Ray cluster; empty starts one in process."""
+    dev: bool = False
+    """Makes the space `dev` with known keys, and serves reflection. Loopback only."""
+    plaintext: bool = False
+    """Serves without TLS on an address that is not loopback."""
+    dedupe_window_days: int = 30
+    """How long a message id is recognised."""
+    checkpoint_overlay_bytes_max: int = 24 << 20
+    """Rows kept in memory, per store, before a checkpoint writes them."""
+    checkpoint_tail_bytes_max: int = 32 << 20
+    """Log, per store, that a restart may have to replay before a checkpoint is due."""
+    object_store_bytes: int = 256 << 20
+    """Of Ray, which carries batches above 100 KB."""
+    calls_concurrent_max: int = 1024
+    """RPCs at a time, per gateway; more are refused with RESOURCE_EXHAUSTED."""
+    queue_events_max: int = 20_000
+    """Events waiting for one shard, per gateway; more are refused with RESOURCE_EXHAUSTED."""
+    stream_window_max: int = 8
+    """Batches of one stream under way; more are not read."""
+    deadline_s_default: float = 10.0
+    """Of a call that names none."""
+    drain_s_max: float = 20.0
+    """How long SIGTERM waits for calls under way."""
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot work, naming the setting."""
+        problems = [
+            text
+            for bad, text in (
+                (self.dedupe_window_days < 1, "dedupe_window_days must be at least 1"),
+                (self.shards < 0, "shards must not be negative"),
+                (not 0 <= self.grpc_port < 1 << 16, "grpc_port must be 0 to 65535"),
+                (self.stream_window_max < 1, "stream_window_max must be at least 1"),
+                (self.queue_events_max < 1, "queue_events_max must be at least 1"),
+                (self.calls_concurrent_max < 1, "calls_concurrent_max must be at least 1"),
+            )
+            if bad
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+
+def _read_bool(text: str) -> bool:
+    return text.strip().lower() in {"1", "true", "yes", "on"}
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "bool": _read_bool,
+    "str": str,
+    "Path": Path,
+}
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Returns settings from flags (None: not given), then `UNIFY_*`, then defaults.
+
+    Raises:
+        ValueError: a value cannot be read or is out of range; the text names the setting.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        given = flags.get(each.name)
+        text = environment.get(PREFIX + each.name.upper())
+        if given is not None:
+            values[each.name] = given
+        elif text is not None:
+            try:
+                values[each.name] = _READERS[str(each.type)](text)
+            except ValueError as error:
+                message = f"{PREFIX}{each.name.upper()} cannot be read as {each.type}"
+                raise ValueError(message) from error
+    return Settings(**values)

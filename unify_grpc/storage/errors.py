@@ -1,0 +1,23 @@
+"""What can go wrong with a store."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Root of everything a store raises on purpose."""
+
+
+class StoreRefusedError(StoreError):
+    """The store may not be opened as it is; the text says why in one sentence."""
+
+
+class StorageFullError(StoreError):
+    """Nothing was written because there is no room; the store goes on as it was."""
+
+
+class CommitUnknownError(StoreError):
+    """A commit failed in a way that leaves open whether it happened: the process must end."""
+
+
+class StorageCorruptError(StoreError):
+    """A record or row does not match its checksum."""

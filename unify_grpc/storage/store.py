@@ -1,0 +1,339 @@
+"""A durable log and the rows that follow from it, in two LMDB environments.
+
+`append` commits one record to the log with fsync: that is the durability point. Rows stay in an
+overlay in memory until a checkpoint, in a thread of its own, writes them sorted into the other
+environment together with the number of the last record they stand for. Start-up replays the log
+after that number.
+
+Two environments and a thread, because LMDB has one writer per environment: a checkpoint in the
+log's environment would make every batch wait for it. One thread, the writer, calls everything but
+`reading`; any thread may read.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import lmdb
+
+from unify_grpc.storage import manifest as manifests
+from unify_grpc.storage.errors import (
+    CommitUnknownError,
+    StorageCorruptError,
+    StorageFullError,
+    StoreRefusedError,
+)
+from unify_grpc.storage.records import seal, unseal, version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from unify_grpc.machines.tables import Changes
+    from unify_grpc.storage.manifest import Manifest
+
+_POSITION: Final = b"\0position"
+_READERS_MAX: Final = 64
+_RECORD_CACHE_BYTES_MAX: Final = 16 << 20
+
+Overlay = dict[bytes, bytes | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLimits:
+    """Sizes that bound a store's memory and the length of its replay."""
+
+    map_bytes: int = 1 << 38
+    """Address space of each environment; the files grow as they are filled."""
+    overlay_bytes_max: int = 24 << 20
+    """Rows in memory, by size, that start a checkpoint."""
+    tail_bytes_max: int = 32 << 20
+    """Log after the checkpoint, by size, that starts the next."""
+    backlog_factor: int = 4
+    """How many times these sizes may be reached while a checkpoint is still under way."""
+
+
+class Store:
+    """An open store; ends with the process or with `close`."""
+
+    def __init__(
+        self, directory: Path, expected: Manifest, machine_version: int, limits: StoreLimits
+    ) -> None:
+        """Opens a store that `create_store` made.
+
+        Raises:
+            StoreRefusedError: held by another process, missing, another one, or a newer format.
+        """
+        manifests.check_manifest(manifests.read_manifest(directory), expected)
+        self._lock_descriptor = manifests.lock_directory(directory)
+        self.limits = limits
+        self.machine_version = machine_version
+        self._log = _open(directory / "log", limits.map_bytes)
+        self._state = _open(directory / "state", limits.map_bytes)
+        self._active: Overlay = {}
+        self._frozen: Overlay | None = None
+        self._active_bytes = 0
+        self._tail_bytes = 0
+        self._publishing = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._checkpoint_position = self._read_position()
+        self._published = self._checkpoint_position
+        self.next_number = self._last_number() + 1
+        self._transaction = self._state.begin()
+        self._cache = _RecordCache()
+
+    # -- the writer's side --------------------------------------------------------------------
+
+    def get(self, key: bytes) -> bytes | None:
+        """Returns a row's value, or None if there is none. Writer only."""
+        if key in self._active:
+            return self._active[key]
+        if self._frozen is not None and key in self._frozen:
+            return self._frozen[key]
+        data = self._transaction.get(key)
+        return None if data is None else unseal(data, "a row")
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yields checkpointed rows whose key starts with the prefix. Writer only, at start-up."""
+        assert not self._active, "rows are scanned before the log is replayed"
+        cursor = self._transaction.cursor()
+        found = cursor.set_range(prefix)
+        while found and cursor.key().startswith(prefix):
+            yield cursor.key(), unseal(cursor.value(), "a row")
+            found = cursor.next()
+
+    def append(self, record: bytes) -> int:
+        """Makes a record durable and returns its number.
+
+        Raises:
+            StorageFullError: nothing was written; the same call may succeed later.
+            CommitUnknownError: end the process; its restart knows.
+        """
+        self._settle()
+        number = self.next_number
+        key, value = number.to_bytes(8, "big"), seal(record, self.machine_version)
+        try:
+            with self._log.begin(write=True) as transaction:
+                transaction.put(key, value, append=True)
+        except lmdb.MapFullError as error:
+            raise StorageFullError(str(error)) from error
+        except lmdb.DiskError as error:
+            raise _disk_error(error) from error
+        except lmdb.Error as error:
+            raise CommitUnknownError(str(error)) from error
+        self.next_number = number + 1
+        self._tail_bytes += len(value)
+        self._cache.add(number, record)
+        return number
+
+    def publish(self, changes: Changes, number: int) -> None:
+        """Lets readers see, in one step, the rows that follow from a durable record."""
+        assert number < self.next_number, "rows of a record that is not durable"
+        with self._publishing:
+            self._active.update(changes)
+        self._active_bytes += sum(
+            [len(key) + len(value or b"") + 100 for key, value in changes.items()]
+        )
+        self._published = number
+        if (
+            self._active_bytes >= self.limits.overlay_bytes_max
+            or self._tail_bytes >= self.limits.tail_bytes_max
+        ):
+            self._start_checkpoint()
+
+    def tail(self) -> Iterator[tuple[int, bytes]]:
+        """Yields the records after the checkpoint; their changes are to be published again.
+
+        Raises:
+            StoreRefusedError: a record was written by another version of the machine.
+        """
+        for number in range(self._checkpoint_position + 1, self.next_number):
+            with self._log.begin() as transaction:
+                data = transaction.get(number.to_bytes(8, "big"))
+            if data is None:
+                message = f"log record {number} is missing"
+                raise StorageCorruptError(message)
+            if version_of(data) != self.machine_version:
+                message = (
+                    f"the log's tail was written by machine version {version_of(data)}, this is "
+                    f"{self.machine_version}: start and stop the version that wrote it first"
+                )
+                raise StoreRefusedError(message)
+            self._tail_bytes += len(data)
+            yield number, unseal(data, f"log record {number}")
+
+    def checkpoint(self) -> None:
+        """Writes all published rows and waits until that is durable."""
+        self._join()
+        if self._published > self._checkpoint_position:
+            self._start_checkpoint()
+            self._join()
+
+    def close(self) -> None:
+        """Checkpoints, so that no tail is left, and releases the directory."""
+        self.checkpoint()
+        self._transaction.abort()
+        self._log.close()
+        self._state.close()
+        os.close(self._lock_descriptor)
+
+    def _settle(self) -> None:
+        """Drops the frozen overlay once it is durable; only the writer does, with a new snapshot."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._join()
+
+    def _join(self) -> None:
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            if not isinstance(failure, lmdb.MapFullError | StorageFullError):
+                raise CommitUnknownError(str(failure)) from failure
+            with self._publishing:
+                assert self._frozen is not None
+                self._active = {**self._frozen, **self._active}
+                self._frozen = None
+            return
+        with self._publishing:
+            self._frozen = None
+        self._transaction.abort()
+        self._transaction = self._state.begin()
+        self._checkpoint_position = self._frozen_position
+
+    def _start_checkpoint(self) -> None:
+        self._settle()
+        if self._thread is not None:
+            backlog = self.limits.backlog_factor
+            if (
+                self._active_bytes < backlog * self.limits.overlay_bytes_max
+                and self._tail_bytes < backlog * self.limits.tail_bytes_max
+            ):
+                return
+            self._join()
+        with self._publishing:
+            self._frozen, self._active = self._active, {}
+        self._frozen_position = self._published
+        self._active_bytes = self._tail_bytes = 0
+        self._thread = threading.Thread(target=self._write_checkpoint, name="checkpoint")
+        self._thread.start()
+
+    def _write_checkpoint(self) -> None:
+        """Writes the frozen overlay in key order, in one transaction."""
+        frozen = self._frozen
+        assert frozen is not None
+        try:
+            with self._state.begin(write=True) as transaction:
+                for key in sorted(frozen):
+                    value = frozen[key]
+                    if value is None:
+                        transaction.delete(key)
+                    else:
+                        transaction.put(key, seal(value))
+                position = self._frozen_position.to_bytes(8, "big")
+                transaction.put(_POSITION, seal(position))
+        except Exception as error:  # noqa: BLE001 - handed to the writer, which raises it
+            self._failure = error
+
+    # -- any thread's side --------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """Holds the published rows still: keep it short, the writer's publishing waits for it."""
+        with self._publishing:
+            layers = (self._active, self._frozen or {})
+            with self._state.begin() as transaction:
+                yield Snapshot(layers, transaction)
+
+    def record(self, number: int) -> bytes:
+        """Returns a record of the log; `LookupError` if it was never appended."""
+        record = self._cache.get(number)
+        if record is None:
+            with self._log.begin() as transaction:
+                data = transaction.get(number.to_bytes(8, "big"))
+            if data is None:
+                raise LookupError(number)
+            record = unseal(data, f"log record {number}")
+            self._cache.add(number, record)
+        return record
+
+    def _read_position(self) -> int:
+        with self._state.begin() as transaction:
+            data = transaction.get(_POSITION)
+        return 0 if data is None else int.from_bytes(unseal(data, "the checkpoint"), "big")
+
+    def _last_number(self) -> int:
+        with self._log.begin() as transaction:
+            cursor = transaction.cursor()
+            last = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
+        if last < self._checkpoint_position:
+            message = "the log ends before its checkpoint: the two are not of one store"
+            raise StoreRefusedError(message)
+        return last
+
+
+class Snapshot:
+    """Published rows at one moment; absolute, so a row in two layers is harmless."""
+
+    def __init__(self, layers: tuple[Overlay, Overlay], transaction: lmdb.Transaction) -> None:
+        self._layers = layers
+        self._transaction = transaction
+
+    def get(self, key: bytes) -> bytes | None:
+        """Returns a row's value, or None if there is none."""
+        for layer in self._layers:
+            if key in layer:
+                return layer[key]
+        data = self._transaction.get(key)
+        return None if data is None else unseal(data, "a row")
+
+
+class _RecordCache:
+    """Log records read or written lately, bounded in bytes."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, bytes] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, number: int) -> bytes | None:
+        return self._records.get(number)
+
+    def add(self, number: int, record: bytes) -> None:
+        with self._lock:
+            if number in self._records:
+                return
+            self._records[number] = record
+            self._bytes += len(record)
+            while self._bytes > _RECORD_CACHE_BYTES_MAX and len(self._records) > 1:
+                oldest = next(iter(self._records))
+                self._bytes -= len(self._records.pop(oldest))
+
+
+def _open(path: Path, map_bytes: int) -> lmdb.Environment:
+    path.mkdir(mode=0o700, exist_ok=True)
+    environment = lmdb.open(
+        str(path),
+        map_size=map_bytes,
+        sync=True,
+        metasync=True,
+        writemap=False,
+        max_readers=_READERS_MAX,
+        max_dbs=0,
+        mode=0o600,
+    )
+    environment.reader_check()
+    return environment
+
+
+def _disk_error(error: lmdb.DiskError) -> Exception:
+    """Tells a full disk, which is harmless, from everything else, which is not."""
+    if "No space left" in str(error):
+        return StorageFullError(str(error))
+    return CommitUnknownError(str(error))
