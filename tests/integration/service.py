@@ -1,0 +1,139 @@
+"""A real service for tests: `unify serve` in a process of its own, on loopback and a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITE_KEY = "dev_write_key"
+ACCESS_TOKEN = "dev_access_token"
+ADMIN_TOKEN = "dev_admin_token"
+READY = re.compile(r"unify is ready: grpc://(\S+)")
+START_S = 60.0
+STOP_S = 40.0
+
+
+class Service:
+    """A running service; stops with its context."""
+
+    def __init__(self, data_dir: Path, *flags: str) -> None:
+        self.data_dir = data_dir
+        self.flags = flags
+        self.address = ""
+        self.log_path = data_dir.parent / (data_dir.name + ".log")
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts the service and waits for its ready line."""
+        command = [sys.executable, "-m", "actors.command_line", "serve", "--dev"]
+        command += ["--data-dir", str(self.data_dir), "--grpc-port", "0", *self.flags]
+        paths = [str(ROOT), str(ROOT / "clients/python")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        with self.log_path.open("a") as log:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=ROOT
+            )
+        assert self._process.stdout is not None
+        watchdog = threading.Timer(START_S, self._process.kill)
+        watchdog.start()
+        for line in self._process.stdout:
+            if found := READY.search(line):
+                self.address = found[1]
+                break
+        watchdog.cancel()
+        assert self.address, f"the service did not start: {self.log()[-2000:]}"
+
+    def stop(self) -> int:
+        """Ends the service with SIGTERM and returns its exit code."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        self.address = ""
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        finally:
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def wait_for_exit(self) -> int:
+        """Waits until the service ends by itself and returns its exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        self.address = ""
+        code = process.wait(STOP_S)
+        assert process.stdout is not None
+        process.stdout.close()
+        return code
+
+    def log(self) -> str:
+        """Returns everything the service has logged."""
+        return self.log_path.read_text()
+
+    def actor_pid(self, name: str) -> int:
+        """Returns the process of an actor: `ShardActor`, `MergeActor` or `ControlActor`."""
+        return self.actor_pids(name)[0]
+
+    def actor_pids(self, name: str) -> list[int]:
+        """Returns the processes below this service whose title names the actor class."""
+        mine = descendants(self.pid)
+        return sorted(
+            number for number in mine if title_of(number).startswith(f"ray::{name}")
+        )
+
+
+def descendants(root: int) -> set[int]:
+    """Returns all processes that a process started, directly or not."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                rest = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(rest[1])
+    found = {root}
+    while True:
+        more = {number for number, parent in parents.items() if parent in found} - found
+        if not more:
+            return found - {root}
+        found |= more
+
+
+def title_of(number: int) -> str:
+    """Returns a process's title; empty if it is gone."""
+    try:
+        return Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
