@@ -196,7 +196,7 @@ class MergeActor:
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _sweep(self) -> None:
-        """Takes over links that nobody handed over: at the start all, then those over a second old."""
+        """Takes over links that nobody handed over: at first all, then those over a second old."""
         before_us = time.time_ns() // 1000
         while not self._is_closed:
             for shard in range(self._shard_map.shard_count):

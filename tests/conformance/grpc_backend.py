@@ -146,7 +146,7 @@ def why_not_sent(case: dict[str, Any]) -> str | None:
     for event in case["events"]:
         for name in _IDS:
             value = event.get(name)
-            if value is not None and not isinstance(value, str | int) or value is True:
+            if (value is not None and not isinstance(value, str | int)) or value is True:
                 return f"{name} of the wire is a text, and cannot carry {type(value).__name__}"
     return None
 

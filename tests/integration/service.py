@@ -110,9 +110,7 @@ class Service:
     def actor_pids(self, name: str) -> list[int]:
         """Returns the processes below this service whose title names the actor class."""
         mine = descendants(self.pid)
-        return sorted(
-            number for number in mine if title_of(number).startswith(f"ray::{name}")
-        )
+        return sorted(number for number in mine if title_of(number).startswith(f"ray::{name}"))
 
 
 def descendants(root: int) -> set[int]:

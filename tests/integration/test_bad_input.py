@@ -10,8 +10,8 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from unify_client import UnifyClient
 from unify_client import Event as WireEvent
+from unify_client import UnifyClient
 
 from tests.integration.service import ACCESS_TOKEN, ADMIN_TOKEN, WRITE_KEY
 from unify_grpc._pb.unify.v1 import ingest_service_pb2, ingest_service_pb2_grpc, profile_service_pb2
@@ -159,7 +159,7 @@ def test_struct_and_json_give_the_same_profile(service: Service, channel: grpc.C
 
 def call_raw(channel: grpc.Channel, method: str, data: bytes, key: str | None) -> grpc.RpcError:
     """Calls a method with bytes and returns its refusal."""
-    call = channel.unary_unary(method)
+    call: Any = channel.unary_unary(method)
     metadata = (("authorization", key),) if key is not None else ()
     with pytest.raises(grpc.RpcError) as caught:
         call(data, metadata=metadata, timeout=10)

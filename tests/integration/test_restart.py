@@ -59,7 +59,8 @@ def is_visible(reader: UnifyClient, number: int) -> bool:
 
 def test_a_stopped_service_comes_back_as_it_was(tmp_path: Path) -> None:
     """After SIGTERM and a new start profiles, segment_ids, messages and tokens are what they were;
-    another number of shards is refused in one sentence."""
+    another number of shards is refused in one sentence.
+    """
     service = Service(tmp_path / "data", "--shards", "2")
     with service:
         with UnifyClient(service.address, key=WRITE_KEY) as writer:
@@ -69,8 +70,10 @@ def test_a_stopped_service_comes_back_as_it_was(tmp_path: Path) -> None:
         assert 0 == service.stop()
 
     refused = subprocess.run(
-        [sys.executable, "-m", "actors.command_line", "serve", "--dev", "--shards", "3"]
-        + ["--data-dir", str(tmp_path / "data"), "--grpc-port", "0"],
+        [
+            *(sys.executable, "-m", "actors.command_line", "serve", "--dev", "--shards", "3"),
+            *("--data-dir", str(tmp_path / "data"), "--grpc-port", "0"),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -93,7 +96,8 @@ def test_a_stopped_service_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_links_pending_when_everything_dies_are_decided_after_the_start(tmp_path: Path) -> None:
     """Events acknowledged ACCEPTED are durable: kill -9 of all processes at once, with their
-    links still pending, loses none, and the next start decides them without being asked."""
+    links still pending, loses none, and the next start decides them without being asked.
+    """
     service = Service(tmp_path / "data", "--shards", "3")
     with service:
         os.kill(service.actor_pid("MergeActor"), signal.SIGSTOP)  # so that nothing is decided
@@ -120,7 +124,8 @@ def test_a_killed_actor_comes_back_and_nothing_acknowledged_is_lost(
     victim: str, tmp_path: Path
 ) -> None:
     """An actor killed between and during batches is restarted; callers only wait, and every
-    event is there once."""
+    event is there once.
+    """
     with (
         Service(tmp_path / "data", "--shards", "2") as service,
         UnifyClient(service.address, key=WRITE_KEY, timeout_s=30) as writer,
@@ -152,7 +157,8 @@ def _tracks(number: int) -> list[Event]:
 
 def test_a_service_ends_itself_when_ray_dies(tmp_path: Path) -> None:
     """Without Ray's node process nothing can be repaired from inside: one line, a code, the end;
-    the next start serves what was acknowledged."""
+    the next start serves what was acknowledged.
+    """
     service = Service(tmp_path / "data", "--shards", "2")
     with service:
         with UnifyClient(service.address, key=WRITE_KEY) as writer:

@@ -60,7 +60,7 @@ class Frame(NamedTuple):
 
 
 class Body(msgspec.Struct, array_like=True):
-    """What the caller sent, without what the frame says; JSON parts as JSON text, empty if absent."""
+    """What the caller sent beyond the frame; JSON parts as text, empty if absent."""
 
     message_id: str
     name: str = ""
@@ -112,7 +112,7 @@ def unpack_strings(data: bytes, start: int, count: int) -> list[tuple[str, str]]
     return pairs
 
 
-def pack_frame(  # noqa: PLR0913 - the fields of one record
+def pack_frame(
     *,
     type_: int,
     flags: int,

@@ -24,8 +24,8 @@ _REQUEST = b"q"
 _DEPLOYMENT = b"g"
 
 WRITE_KEY = "write_key"
-ACCESS_TOKEN = "access_token"
-ADMIN_TOKEN = "admin_token"
+ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind
+ADMIN_TOKEN = "admin_token"  # noqa: S105 - a kind
 SCOPES = ("read", "pii", "delete", "rules")
 
 

@@ -29,7 +29,14 @@ _U64 = struct.Struct("<Q")
 
 
 def append_event(
-    working: Working, member: bytes, row: MemberRow, *, time_us: int, position: int, mark: bytes, type_: int
+    working: Working,
+    member: bytes,
+    row: MemberRow,
+    *,
+    time_us: int,
+    position: int,
+    mark: bytes,
+    type_: int,
 ) -> None:
     """Adds an event to a member's list.
 
@@ -142,7 +149,8 @@ def _split(working: Working, member: bytes, bucket: int) -> None:
     level = 1 << (bucket.bit_length() - 1)
     source = dedupe_key(member, bucket - level)
     entries = working.get(source) or b""
-    stay, move = [], []
+    stay: list[bytes] = []
+    move: list[bytes] = []
     for at in range(0, len(entries), _ENTRY_BYTES):
         entry = entries[at : at + _ENTRY_BYTES]
         target = int.from_bytes(entry[:8], "little") % (2 * level)

@@ -75,7 +75,7 @@ class Framed(NamedTuple):
     time_us: int
 
 
-def frame_event(  # noqa: PLR0913 - one caller; the parts of one event
+def frame_event(
     event: ClientEvent, body: Body, *, space: SpaceView, source: int, received_us: int, stream: int
 ) -> Framed:
     """Decides what is stored of an event, and where.

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.identity.resolution import Candidate, Owned, ProfileView, Resolution, resolve
 from unify_grpc.identity.rules import Rules
 from unify_grpc.machines import journal
@@ -42,7 +41,7 @@ from unify_grpc.machines.tables import Decision, View, Working
 from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from unify_grpc.placement.slots import ShardMap
 
@@ -51,6 +50,8 @@ VOID_RECORD: Final = b"V"
 RULES_RECORD: Final = b"R"
 ROUND_LINKS_MAX: Final = 2000
 MACHINE_VERSION: Final = 1
+VISIBLE_PHASES: Final = 2
+"""After these, profiles and bindings, a link shows through every kept identifier."""
 
 _decode_voids = msgspec.msgpack.Decoder(list[Void]).decode
 _RULES_RECORD_BODY = msgspec.msgpack.Decoder(tuple[int, int, bytes])
@@ -151,6 +152,8 @@ class MergeMachine:
         self._awaited_rules: dict[int, AskRules] = {}
         self._staged: tuple[int, list[LinkDecision], list[_Told]] | None = None
         self._flights: dict[int, _Flight] = {}
+        self._landed = 0
+        """The newest record whose flight is through."""
         self._outboxes: dict[int, _Outbox] = {}
         self._push_number = 0
 
@@ -363,7 +366,7 @@ class MergeMachine:
     def _decide(self, working: Working, link: PendingLink, seq: int) -> LinkDecision:
         """Decides one link by the rules of identity, on the identifiers and order stored."""
         members = [link.anchor, *(self._member(key) for key, _, _ in link.ids[1:])]
-        owners: dict[bytes, ProfileView] = {}
+        owners: dict[Hashable, ProfileView] = {}
         linked: dict[bytes, ProfileView] = {}
         foundings: dict[int, Founding] = {}
         for index, member in enumerate(members):
@@ -388,13 +391,13 @@ class MergeMachine:
         resolution = resolve(candidates, owners, rules, link.time_us)
         return self._record(working, link, seq, members, owners, linked, foundings, resolution)
 
-    def _record(  # noqa: PLR0913 - one caller; these are the parts of one decision
+    def _record(
         self,
         working: Working,
         link: PendingLink,
         seq: int,
         members: list[bytes],
-        owners: dict[bytes, ProfileView],
+        owners: dict[Hashable, ProfileView],
         linked: dict[bytes, ProfileView],
         foundings: dict[int, Founding],
         resolution: Resolution,
@@ -405,7 +408,7 @@ class MergeMachine:
             newest = journal.newest_stamp(working, link.space)
             created_us, order = max(link.stamp_us, newest), seq
         else:
-            root = resolution.survivor
+            root = cast("bytes", resolution.survivor)
             created_us, order, _ = next(view.created for view in owners.values() if view.id == root)
         kept = sorted({*resolution.kept, *resolution.unharmed})
         return LinkDecision(
@@ -430,7 +433,7 @@ class MergeMachine:
             merges=resolution.merges,
             kept=kept,
             drops=[(index, int(reason)) for index, reason in resolution.dropped],
-            absorbed=[each for each in resolution.absorbed if each in linked],
+            absorbed=[each for each in linked if each in resolution.absorbed],
             adopted=[(index, foundings[index]) for index in kept if index in foundings],
         )
 
@@ -482,7 +485,7 @@ class MergeMachine:
         """Starts a flight's next phase that has rows; only the phases of one flight are ordered."""
         messages: list[Message] = []
         while not flight.awaited:
-            if flight.phase == 2 and not flight.visible:
+            if flight.phase == VISIBLE_PHASES and not flight.visible:
                 flight.visible = True
                 for waiting in flight.waiting:
                     messages.extend(_answer(*waiting))
@@ -502,7 +505,8 @@ class MergeMachine:
 
     def _confirm(self, record: int) -> None:
         """Moves the confirmed record up to the oldest flight still under way."""
-        self.confirmed = min(self._flights, default=max(record, self.confirmed) + 1) - 1
+        self._landed = max(self._landed, record)
+        self.confirmed = min(self._flights, default=self._landed + 1) - 1
 
     def _send(self, shard: int) -> Iterator[SendPush]:
         """Sends all that is queued for a shard, if nothing is under way to it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -111,7 +113,7 @@ encode_answers = msgspec.msgpack.Encoder().encode
 
 _ANSWERS: dict[type, type] = {Locate: Located, Gather: Gathered, ListEvents: list[StoredEvent]}
 _raw_answers = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-_decoders = {
+_decoders: dict[type, Any] = {
     question: msgspec.msgpack.Decoder(answer).decode for question, answer in _ANSWERS.items()
 }
 

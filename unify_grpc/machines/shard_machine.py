@@ -43,7 +43,6 @@ from unify_grpc.machines.links import (
     Void,
     decoder,
     encode,
-    partner_of,
 )
 from unify_grpc.machines.rows import MemberRow, OutcomeRow, ProfileRow, SpaceRow
 from unify_grpc.machines.tables import Decision, View, Working
@@ -241,7 +240,7 @@ class ShardMachine:
             message_id=batch.body(at, frame).message_id,
             anchor=anchor,
             founding=founding_of(row) if row else None,
-            ids=[tuple(each) for each in batch.identifiers(at)],
+            ids=[(each.key, each.type, each.value) for each in batch.identifiers(at)],
         )
 
     def _apply_push(self, push: Push, record: bytes | None = None) -> Decision[None, list[Void]]:
@@ -488,7 +487,11 @@ class _AppendRun:
 
 
 def _apply_profile(working: _Rows, push: ProfilePush) -> None:
-    """Writes a profile at its home and binds its founding member, in the same commit."""
+    """Writes a profile at its home and binds its founding member, in the same commit.
+
+    The founder is bound here only until its own binding comes, and without a seq: that one says
+    how it joined, and may be older than the profile row it travels with.
+    """
     key = rows.PROFILE + push.root
     stored = working.get(key)
     if stored is not None and rows.decode_profile(stored).seq > push.seq:
@@ -496,8 +499,8 @@ def _apply_profile(working: _Rows, push: ProfilePush) -> None:
     row = ProfileRow(rows.FORMAT, push.space, push.seq, push.created_us, push.merges, push.members)
     working.put(key, rows.encode(row))
     founder = working.member(push.root, push.space, push.collection)
-    if push.seq >= founder.seq:
-        founder.root, founder.seq, founder.dirty = push.root, push.seq, True
+    if founder.root is None:
+        founder.root, founder.dirty = push.root, True
 
 
 def _apply_binding(working: _Rows, push: BindingPush) -> Void | None:

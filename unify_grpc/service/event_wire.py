@@ -104,7 +104,7 @@ def _payload(wire: Event, name: str, text: bytes) -> tuple[dict[str, Any] | None
         if not isinstance(parsed, dict):
             raise ValueError(name)
         return parsed, text
-    if not wire.HasField(name):  # type: ignore[arg-type]  # the three names of Struct fields
+    if not wire.HasField(name):
         return None, b""
     parsed = _struct(getattr(wire, name), 1)
     return parsed, _encode(parsed)

@@ -74,9 +74,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         finally:
             reader.cancel()
 
-    async def _ingest(
-        self, request: Any, call: Call, turns: Turns, deadline_s: float
-    ) -> list[Any]:
+    async def _ingest(self, request: Any, call: Call, turns: Turns, deadline_s: float) -> list[Any]:
         check_readable(request)
         _check_request(request)
         is_resolved = request.ack != ingest_service_pb2.ACK_ACCEPTED
@@ -125,7 +123,7 @@ def _result(index: int, outcome: EventOutcome) -> Any:
         result = ingest_service_pb2.EventResult(
             index=index,
             status=ingest_service_pb2.EVENT_STATUS_REJECTED,
-            reason=identity_pb2.RejectionReason.ValueType(outcome.rejection),
+            reason=identity_pb2.RejectionReason.Name(outcome.rejection),
             reason_text=REJECTION_TEXTS[outcome.rejection],
         )
     else:
@@ -138,7 +136,7 @@ def _result(index: int, outcome: EventOutcome) -> Any:
             ),
             segment_id=outcome.segment_id,
             account_segment_id=outcome.account_segment_id,
-            outcome=identity_pb2.Outcome.ValueType(outcome.outcome or 0),
+            outcome=identity_pb2.Outcome.Name(outcome.outcome or 0),
         )
     for drop in outcome.drops:
         result.drops.add(

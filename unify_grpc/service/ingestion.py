@@ -183,7 +183,7 @@ class Ingestor:
             return self._links.send(links) if links else None
         finally:
             if before is not None and not before.done():
-                before.add_done_callback(lambda _: turn.done() or turn.set_result(None))
+                before.add_done_callback(lambda _: turn.set_result(None))
             else:
                 turn.set_result(None)
 
@@ -372,4 +372,3 @@ class _Run:
         if pending:
             outcome.outcome = Outcome.PENDING
         return outcome
-

@@ -27,9 +27,7 @@ class ProfileReader:
 
     def __init__(self, backend: Backend) -> None:
         self.shard_map = backend.shard_map
-        self._senders = [
-            ReadSender(shard, backend) for shard in range(self.shard_map.shard_count)
-        ]
+        self._senders = [ReadSender(shard, backend) for shard in range(self.shard_map.shard_count)]
 
     async def read_profile(self, space: Space, named: Named, *, with_traits: bool) -> Profile:
         """Returns a profile; `ProfileNotFoundError` if there is none."""

@@ -16,7 +16,7 @@ from unify_grpc.machines.reads import ListEvents
 from unify_grpc.placement.members import segment_id_of
 from unify_grpc.service.calls import current_call
 from unify_grpc.service.checks import check_count, check_page_size, check_time
-from unify_grpc.service.errors import NotBuiltError, RequestInvalidError
+from unify_grpc.service.errors import RequestInvalidError
 from unify_grpc.service.page_tokens import make_token, read_token, scope_of
 from unify_grpc.service.profile_reads import name_by_identifier, name_by_segment_id
 from unify_grpc.service.profile_wire import (
@@ -101,9 +101,7 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
             header=_header(call),
         )
         if len(listed) > size:
-            response.next_page_token = make_token(
-                self._directory.signing_key, scope, page[-1][0]
-            )
+            response.next_page_token = make_token(self._directory.signing_key, scope, page[-1][0])
         return response
 
     async def ListExternalIds(self, request: Any, context: Any) -> Any:
@@ -175,26 +173,6 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
             response.next_page_token = make_token(key, scope, page[-1].order)
         return response
 
-    async def BatchGetProfiles(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def ListLinks(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def ListProfiles(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def ExplainIdentity(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def DeleteExternalIds(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
     def _profile_to_wire(
         self, call: Call, named: Named, profile: Profile, parts: frozenset[str]
     ) -> Any:
@@ -210,9 +188,7 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
         if "traits" in parts:
             for name, cell in sorted(profile.traits.items()):
                 wire.traits.append(
-                    trait_to_wire(
-                        name, cell, self._directory, is_verbose=True, is_masked=is_masked
-                    )
+                    trait_to_wire(name, cell, self._directory, is_verbose=True, is_masked=is_masked)
                 )
         if "external_ids" in parts:
             for part in sorted(profile.parts, key=lambda each: _place(each, call.space)):

@@ -55,4 +55,3 @@ class ReadSender:
                 if not answer.done():
                     answer.set_result(answers[start : start + len(asked)])
                 start += len(asked)
-

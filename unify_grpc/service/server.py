@@ -23,7 +23,6 @@ from unify_grpc.service.calls import CallInterceptor, check_scopes
 from unify_grpc.service.directory import RENEWAL_INTERVAL_S, SpaceDirectory
 from unify_grpc.service.ingest_service import IngestServicer
 from unify_grpc.service.ingestion import Ingestor
-from unify_grpc.service.operations_service import OperationsServicer
 from unify_grpc.service.profile_reads import ProfileReader
 from unify_grpc.service.profile_service import ProfileServicer
 from unify_grpc.service.space_service import SpaceServicer
@@ -83,14 +82,18 @@ class Gateway:
             IngestServicer(self._ingestor, stream_window_max=settings.stream_window_max),
             self._server,
         )
+        # Methods of `NOT_BUILT` are answered before a servicer is asked, hence [abstract].
         profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(
-            ProfileServicer(ProfileReader(backend), self._directory), self._server
+            ProfileServicer(ProfileReader(backend), self._directory),  # type: ignore[abstract]
+            self._server,
         )
         space_service_pb2_grpc.add_SpaceServiceServicer_to_server(
-            SpaceServicer(backend, self._directory), self._server
+            SpaceServicer(backend, self._directory),  # type: ignore[abstract]
+            self._server,
         )
         operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
-            OperationsServicer(), self._server
+            operations_service_pb2_grpc.OperationsServiceServicer(),  # type: ignore[abstract]
+            self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.dev:

@@ -123,9 +123,7 @@ class ShardSender:
         pending = deque(reply.pending)
         for parcel in parcels:
             end = start + len(parcel.frames)
-            stored = Stored(
-                reply.statuses[start:end], reply.roots[20 * start : 20 * end], [], {}
-            )
+            stored = Stored(reply.statuses[start:end], reply.roots[20 * start : 20 * end], [], {})
             while pending and pending[0].index < end:
                 link = pending.popleft()
                 stored.pending.append((link.index - start, link))

@@ -20,7 +20,6 @@ from unify_grpc.machines.control_machine import NewSpace
 from unify_grpc.service.calls import current_call
 from unify_grpc.service.checks import check_page_size
 from unify_grpc.service.errors import (
-    NotBuiltError,
     RequestInvalidError,
     RulesVersionNotFoundError,
     SpaceNameTakenError,
@@ -139,43 +138,6 @@ class SpaceServicer(space_service_pb2_grpc.SpaceServiceServicer):
             ),
             header=_header(),
         )
-
-    async def SetRules(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def RehearseRules(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-        yield
-
-    async def CreateSource(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def ListSources(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def RevokeWriteKey(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def CreateAccessToken(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def ListAccessTokens(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def RevokeAccessToken(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
-
-    async def ListAuditEntries(self, request: Any, context: Any) -> Any:
-        """Is not built yet."""
-        raise NotBuiltError
 
 
 def _header() -> Any:

@@ -49,9 +49,7 @@ RETRYABLE: Final = (ShardOverloadedError, ShardUnavailableError)
 
 def status_of(error: UnifyError) -> status_pb2.Status:
     """Returns the wire form of a refusal, with its reason and facts as details."""
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata=error.metadata
-    )
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details = [_pack(info)]
     if isinstance(error, RequestInvalidError):
         violations = [
@@ -70,14 +68,13 @@ def internal_status(request_id: str) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(
         reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id}
     )
-    return status_pb2.Status(
-        code=code_pb2.INTERNAL, message=INTERNAL_TEXT, details=[_pack(info)]
-    )
+    return status_pb2.Status(code=code_pb2.INTERNAL, message=INTERNAL_TEXT, details=[_pack(info)])
 
 
 def code_name(status: status_pb2.Status) -> str:
     """Returns the name of a status code, for logs."""
-    return code_pb2.Code.Name(code_pb2.Code.ValueType(status.code))
+    name: str = code_pb2.Code.Name(status.code)
+    return name
 
 
 def grpc_code(status: status_pb2.Status) -> grpc.StatusCode:

@@ -68,6 +68,6 @@ class MemoryStore:
         store = MemoryStore()
         store.log = dict(self.log)
         store.next_number = self.next_number
-        store._checkpoint = (self._checkpoint[0], dict(self._checkpoint[1]))  # noqa: SLF001
+        store._checkpoint = (self._checkpoint[0], dict(self._checkpoint[1]))
         store.rows = dict(self._checkpoint[1])
         return store

@@ -78,6 +78,8 @@ class Store:
         self._frozen: Overlay | None = None
         self._active_bytes = 0
         self._tail_bytes = 0
+        self._unwritten_bytes = 0
+        """Of rows that checkpoints had no room for since the last one that had."""
         self._publishing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -115,6 +117,7 @@ class Store:
             CommitUnknownError: end the process; its restart knows.
         """
         self._settle()
+        self._check_backlog()
         number = self.next_number
         key, value = number.to_bytes(8, "big"), seal(record, self.machine_version)
         try:
@@ -182,8 +185,17 @@ class Store:
         self._state.close()
         os.close(self._lock_descriptor)
 
+    def _check_backlog(self) -> None:
+        """Refuses to take more in while checkpoints have no room, or memory would have no bound."""
+        if self._unwritten_bytes < self.limits.backlog_factor * self.limits.overlay_bytes_max:
+            return
+        self.checkpoint()
+        if self._unwritten_bytes:
+            message = "there is no room for a checkpoint"
+            raise StorageFullError(message)
+
     def _settle(self) -> None:
-        """Drops the frozen overlay once it is durable; only the writer does, with a new snapshot."""
+        """Drops the frozen overlay once it is durable; the writer does, with a new snapshot."""
         if self._thread is not None and not self._thread.is_alive():
             self._join()
 
@@ -200,7 +212,9 @@ class Store:
                 assert self._frozen is not None
                 self._active = {**self._frozen, **self._active}
                 self._frozen = None
+            self._unwritten_bytes += self._frozen_bytes
             return
+        self._unwritten_bytes = 0
         with self._publishing:
             self._frozen = None
         self._transaction.abort()
@@ -220,6 +234,7 @@ class Store:
         with self._publishing:
             self._frozen, self._active = self._active, {}
         self._frozen_position = self._published
+        self._frozen_bytes = self._active_bytes
         self._active_bytes = self._tail_bytes = 0
         self._thread = threading.Thread(target=self._write_checkpoint, name="checkpoint")
         self._thread.start()
@@ -238,6 +253,8 @@ class Store:
                         transaction.put(key, seal(value))
                 position = self._frozen_position.to_bytes(8, "big")
                 transaction.put(_POSITION, seal(position))
+        except lmdb.DiskError as error:
+            self._failure = _disk_error(error)
         except Exception as error:  # noqa: BLE001 - handed to the writer, which raises it
             self._failure = error
 
@@ -291,7 +308,7 @@ class Snapshot:
             if key in layer:
                 return layer[key]
         data = self._transaction.get(key)
-        return None if data is None else unseal(data, "a row")
+        return None if data is None else unseal(bytes(data), "a row")
 
 
 class _RecordCache:

@@ -18,8 +18,7 @@ def configure_logging(level: str) -> None:
     """Sets up logging for this process; `level` is a name of the standard library."""
     number = logging.getLevelName(level.upper())
     if not isinstance(number, int):
-        message = f"log level {level!r} is not known"
-        raise ValueError(message)
+        raise ValueError(f"log level {level!r} is not known")  # noqa: TRY004 - a wrong value
     is_terminal = sys.stderr.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer()
