@@ -27,9 +27,10 @@ STOP_S = 40.0
 class Service:
     """A running service; stops with its context."""
 
-    def __init__(self, data_dir: Path, *flags: str) -> None:
+    def __init__(self, data_dir: Path, *flags: str, **settings: object) -> None:
         self.data_dir = data_dir
         self.flags = flags
+        self.settings = {f"UNIFY_{name.upper()}": str(value) for name, value in settings.items()}
         self.address = ""
         self.log_path = data_dir.parent / (data_dir.name + ".log")
         self._process: subprocess.Popen[str] | None = None
@@ -57,7 +58,7 @@ class Service:
         command = [sys.executable, "-m", "actors.command_line", "serve", "--dev"]
         command += ["--data-dir", str(self.data_dir), "--grpc-port", "0", *self.flags]
         paths = [str(ROOT), str(ROOT / "clients/python")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self.settings}
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=ROOT

@@ -59,6 +59,8 @@ class ClientEvent(msgspec.Struct, kw_only=True, gc=False):
     context: dict[str, Any] | None = None
     external_ids: list[Any] | None = None
     """Objects or dicts with id, type, collection and encoding; `context.externalIds` come after."""
+    is_shallow: bool = False
+    """Whoever parsed the event knows that nothing in it nests deeper than `DEPTH_MAX`."""
 
 
 def from_segment_message(message: Mapping[str, Any]) -> ClientEvent:
@@ -143,16 +145,16 @@ def check_event(event: ClientEvent) -> None:
     traits = event.traits
     if context is not None:
         _check_group_id(context.get("groupId"))
-        _check_depth(context)
         if kind == IDENTIFY and not traits:  # these are then the traits it sets
             _check_traits(context.get("traits"))
     if traits is not None:
         _check_traits(traits)
-        _check_depth(traits)
-    if event.properties is not None:
-        if len(event.properties) > PROPERTIES_MAX:
-            raise EventRejected(RejectionReason.TOO_MANY_PROPERTIES)
-        _check_depth(event.properties)
+    if event.properties is not None and len(event.properties) > PROPERTIES_MAX:
+        raise EventRejected(RejectionReason.TOO_MANY_PROPERTIES)
+    if not event.is_shallow:
+        for payload in (context, traits, event.properties):
+            if payload is not None:
+                _check_depth(payload)
 
 
 def _check_alias(event: ClientEvent) -> None:

@@ -6,9 +6,9 @@ and the one or two anchors it is stored under.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from unify_grpc.identity.events import ALIAS, GROUP, ClientEvent, check_event, event_time_us
 from unify_grpc.identity.identifiers import USER_ID, USERS, Identifier, KeyMaker
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from unify_grpc.identity.rules import Rules
 
+PACKED_MAX: Final = 65_536
+"""Identifiers remembered per space and gateway, about 20 MB."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceView:
@@ -41,6 +44,20 @@ class SpaceView:
     rules: Rules
     keys: KeyMaker
     marks: MarkMaker
+    packed: dict[Identifier, tuple[bytes, bytes]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """Keys and packed texts of identifiers met lately: known traffic names the same ones."""
+
+    def pack(self, identifier: Identifier) -> tuple[bytes, bytes]:
+        """Returns (key, packed type and value) of an identifier."""
+        known = self.packed.get(identifier)
+        if known is None:
+            if len(self.packed) >= PACKED_MAX:
+                self.packed.clear()
+            text = pack_strings([(identifier.type, identifier.value)])
+            known = self.packed[identifier] = (self.keys.key(identifier), text)
+        return known
 
 
 class MarkMaker:
@@ -98,52 +115,69 @@ def frame_event(
     users, accounts, flags = promotion.users, promotion.accounts, 0
     if event.type == ALIAS and not users:
         users, flags = _alias_anchor(event, space.rules), FLAG_HISTORY
-    make_key = space.keys.key
-    user_keys = [make_key(each) for each in users]
-    account_keys = [make_key(each) for each in accounts]
-    packed = encode_body(body)
-    mark = space.marks.mark(body.message_id)
     traits = _traits_flag(event)
+    is_group = event.type == GROUP
+    fields = _Fields(
+        type_=TYPE_CODES[event.type],
+        space=space.number,
+        source=source,
+        time_us=time_us,
+        stamp_us=received_us,
+        stream=stream,
+        mark=space.marks.mark(body.message_id),
+        body=encode_body(body),
+    )
     sides = []
-    for identifiers, keys, other, other_keys, side_flags in (
-        (
-            users,
-            user_keys,
-            accounts,
-            account_keys,
-            flags if event.type == GROUP else flags | traits,
-        ),
-        (
-            accounts,
-            account_keys,
-            users,
-            user_keys,
-            FLAG_ACCOUNT_SIDE | (traits if event.type == GROUP else 0),
-        ),
-    ):
-        if not identifiers:
-            continue
-        strings = [(each.type, each.value) for each in identifiers]
-        anchor = keys[0]
-        if other:
-            side_flags |= FLAG_COUNTERPART  # noqa: PLW2901 - of this side
-            keys = [*keys, other_keys[0]]  # noqa: PLW2901
-            strings.append((other[0].type, other[0].value))
-        frame = pack_frame(
-            type_=TYPE_CODES[event.type],
-            flags=side_flags,
-            space=space.number,
-            source=source,
-            time_us=time_us,
-            stamp_us=received_us,
-            stream=stream,
-            mark=mark,
-            keys=keys,
-            strings=pack_strings(strings),
-            body=packed,
-        )
-        sides.append(Side(identifiers, anchor, frame))
+    if users:
+        side_flags = flags if is_group else flags | traits
+        sides.append(_frame_side(users, accounts, space, side_flags, fields))
+    if accounts:
+        side_flags = FLAG_ACCOUNT_SIDE | traits if is_group else FLAG_ACCOUNT_SIDE
+        sides.append(_frame_side(accounts, users, space, side_flags, fields))
     return Framed(tuple(sides), promotion.drops, time_us)
+
+
+class _Fields(NamedTuple):
+    """What both sides of an event have in common; names as in `pack_frame`."""
+
+    type_: int
+    space: int
+    source: int
+    time_us: int
+    stamp_us: int
+    stream: int
+    mark: bytes
+    body: bytes
+
+
+def _frame_side(
+    identifiers: Sequence[Identifier],
+    other: Sequence[Identifier],
+    space: SpaceView,
+    flags: int,
+    fields: _Fields,
+) -> Side:
+    """Frames an event under one of its anchors; the anchor of the other side comes along."""
+    packed = [space.pack(each) for each in identifiers]
+    anchor = packed[0][0]
+    if other:
+        flags |= FLAG_COUNTERPART
+        packed.append(space.pack(other[0]))
+    type_, number, source, time_us, stamp_us, stream, mark, body = fields
+    frame = pack_frame(
+        type_=type_,
+        flags=flags,
+        space=number,
+        source=source,
+        time_us=time_us,
+        stamp_us=stamp_us,
+        stream=stream,
+        mark=mark,
+        keys=[key for key, _ in packed],
+        strings=b"".join([text for _, text in packed]),
+        body=body,
+    )
+    return Side(identifiers, anchor, frame)
 
 
 def _traits_flag(event: ClientEvent) -> int:

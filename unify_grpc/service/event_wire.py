@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from unify_grpc.identity.events import ClientEvent
+from unify_grpc.identity.events import DEPTH_MAX, ClientEvent
 from unify_grpc.identity.outcomes import RejectionReason
 from unify_grpc.machines.batch import Body
 from unify_grpc.service.ingestion import Incoming
@@ -73,6 +73,9 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
         properties=properties,
         context=context,
         external_ids=external_ids,
+        is_shallow=(
+            _is_shallow(traits_json) and _is_shallow(properties_json) and _is_shallow(context_json)
+        ),
     )
     body = Body(
         wire.message_id,
@@ -144,6 +147,11 @@ def _time_us(time: Timestamp) -> int:
     if not (0 <= time.nanos <= _NANOS_MAX and -_SECONDS_MAX <= time.seconds <= _SECONDS_MAX):
         raise ValueError
     return time.seconds * 1_000_000 + time.nanos // 1000
+
+
+def _is_shallow(text: bytes) -> bool:
+    """Whether JSON text opens too few brackets to be too deep: cheaper than walking through it."""
+    return text.count(b"{") + text.count(b"[") <= DEPTH_MAX
 
 
 def _external_ids_json(external_ids: list[Any]) -> bytes:
