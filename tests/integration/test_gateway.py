@@ -179,7 +179,7 @@ def test_health_and_reflection_need_no_key(service: Service) -> None:
 
 
 def test_every_call_leaves_one_line_of_log(service: Service) -> None:
-    """A call is one JSON line with method, code, reason, space and duration under its request id."""
+    """A call is one JSON line with method, code, space and duration under its request id."""
     with grpc.insecure_channel(service.address) as channel:
         stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
         metadata = (*WRITING, ("x-request-id", "one-line-please"))

@@ -86,18 +86,14 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
                     call.caller.credential.source,
                     turns,
                     is_resolved=is_resolved,
+                    only_notable=request.result_view == ingest_service_pb2.RESULT_VIEW_NOTABLE,
                     deadline_s=deadline_s,
                 ),
                 deadline_s + DEADLINE_MARGIN_S,
             )
         except TimeoutError:
             raise DeadlinePassedError from None
-        only_notable = request.result_view == ingest_service_pb2.RESULT_VIEW_NOTABLE
-        return [
-            _result(index, outcome)
-            for index, outcome in enumerate(outcomes)
-            if not only_notable or outcome.is_notable
-        ]
+        return [_result(index, outcome) for index, outcome in outcomes]
 
 
 def _forget_failure(task: asyncio.Task[Any]) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from unify_grpc.identity.events import ClientEvent
-    from unify_grpc.identity.identifiers import Identifier
     from unify_grpc.machines.batch import Body
     from unify_grpc.machines.links import Decided, PendingLink
     from unify_grpc.service.backend import Backend
@@ -128,8 +127,9 @@ class Ingestor:
         turns: Turns,
         *,
         is_resolved: bool,
+        only_notable: bool,
         deadline_s: float,
-    ) -> list[EventOutcome]:
+    ) -> list[tuple[int, EventOutcome]]:
         """Stores events and, if `is_resolved`, waits until their links are decided and visible.
 
         Args:
@@ -138,7 +138,11 @@ class Ingestor:
             source: number of the source that sent them.
             turns: of the caller's stream; a unary request has its own.
             is_resolved: wait for links; else only for durability.
-            deadline_s: for links: those not decided by then are answered PENDING.
+            only_notable: leave out what was plainly stored.
+            deadline_s: from now; links that are not decided by then are answered PENDING.
+
+        Returns:
+            (index in `incoming`, what became of it), in order.
 
         Raises:
             ShardOverloadedError: too much is waiting; nothing of the batch was stored.
@@ -146,21 +150,24 @@ class Ingestor:
         """
         for sender in self._senders:
             sender.check_room()
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + deadline_s
         before, turn = turns.take()
         run = _Run(incoming, space, source, turns.stream, self.stamp)
-        task = asyncio.get_running_loop().create_task(self._store(run, before, turn))
+        task = loop.create_task(self._store(run, before, turn))
         self._keep(task)
         links = await asyncio.shield(task)
         if links is None or not is_resolved:
             if links is not None:
                 self._keep(asyncio.ensure_future(_finish(links)))
-            return run.outcomes()
-        done, _ = await asyncio.wait({links}, timeout=deadline_s)
-        if done:
+            return run.outcomes(only_notable=only_notable)
+        done, _ = await asyncio.wait({links}, timeout=max(0.0, give_up - loop.time()))
+        # Events whose links could not be handed over are durable all the same, and will be swept.
+        if done and links.exception() is None:
             run.decided(links.result())
         else:
             self._keep(asyncio.ensure_future(_finish(links)))
-        return run.outcomes()
+        return run.outcomes(only_notable=only_notable)
 
     async def _store(
         self, run: _Run, before: asyncio.Future[None] | None, turn: asyncio.Future[None]
@@ -234,22 +241,12 @@ async def _finish(links: asyncio.Future[list[Decided]]) -> None:
     await asyncio.wait({links})
 
 
-class _SideOutcome:
-    """How one side of an event was stored."""
+class _SideOutcome(NamedTuple):
+    """How one side of an event was stored, by its place in a shard's answer."""
 
-    __slots__ = ("drops", "identifiers", "root", "status")
-
-    def __init__(
-        self,
-        identifiers: Sequence[Identifier],
-        status: int,
-        root: bytes,
-        drops: list[tuple[str, str, int]],
-    ) -> None:
-        self.identifiers = identifiers
-        self.status = status
-        self.root = root
-        self.drops = drops
+    collection: str
+    stored: Stored
+    at: int
 
 
 class _Run:
@@ -271,7 +268,7 @@ class _Run:
         self._stamps: dict[int, int] = {}
         self._rejected: dict[int, RejectionReason] = {}
         self._sides: dict[int, list[_SideOutcome]] = {}
-        self._links: list[tuple[int, PendingLink, _SideOutcome]] = []
+        self._links: list[tuple[int, PendingLink, Stored, int]] = []
         for index, each in enumerate(incoming):
             if isinstance(each, RejectionReason):
                 self._rejected[index] = each
@@ -312,36 +309,54 @@ class _Run:
 
     def stored(self, placed: list[tuple[int, Side]], stored: Stored) -> None:
         """Takes a shard's answer for the sides placed there."""
-        sides = []
-        roots = stored.roots
-        for at, ((index, side), status) in enumerate(zip(placed, stored.statuses, strict=True)):
-            outcome = _SideOutcome(
-                side.identifiers,
-                status,
-                roots[20 * at : 20 * at + 20],
-                stored.drops.get(at, []) if stored.drops else [],
-            )
-            self._sides.setdefault(index, []).append(outcome)
-            sides.append(outcome)
+        sides = self._sides
+        for at, (index, side) in enumerate(placed):
+            outcome = _SideOutcome(side.identifiers[0].collection, stored, at)
+            known = sides.get(index)
+            if known is None:
+                sides[index] = [outcome]
+            else:
+                known.append(outcome)
         for at, link in stored.pending:
-            self._links.append((placed[at][0], link, sides[at]))
+            self._links.append((placed[at][0], link, stored, at))
 
     def links(self) -> list[PendingLink]:
         """Returns pending links in the order of their events."""
         self._links.sort(key=lambda each: each[0])
-        return [link for _, link, _ in self._links]
+        return [link for _, link, _, _ in self._links]
 
     def decided(self, decided: list[Decided]) -> None:
         """Takes the merge actor's answers, in the order of `links`."""
-        for (_, link, side), each in zip(self._links, decided, strict=True):
-            side.status = (side.status & DUPLICATE) | each.outcome
-            side.root = each.root
-            # A duplicate's drops are those of the event as it was stored.
-            side.drops = [(*link.ids[at][1:], reason) for at, reason in each.drops]
+        for (_, link, stored, at), each in zip(self._links, decided, strict=True):
+            stored.statuses[at] = (stored.statuses[at] & DUPLICATE) | each.outcome
+            stored.roots[20 * at : 20 * at + 20] = each.root
+            if each.drops:
+                # A duplicate's drops are those of the event as it was stored.
+                stored.drops[at] = [(*link.ids[id_][1:], reason) for id_, reason in each.drops]
 
-    def outcomes(self) -> list[EventOutcome]:
-        """Returns what became of each event."""
-        return [self._outcome(index) for index in range(len(self._incoming))]
+    def outcomes(self, *, only_notable: bool) -> list[tuple[int, EventOutcome]]:
+        """Returns (index, what became of it) of each event, or of those worth a word."""
+        if not only_notable:
+            return [(index, self._outcome(index)) for index in range(len(self._incoming))]
+        notable = []
+        for index in range(len(self._incoming)):
+            if not self._is_plain(index):
+                outcome = self._outcome(index)
+                if outcome.is_notable:
+                    notable.append((index, outcome))
+        return notable
+
+    def _is_plain(self, index: int) -> bool:
+        """Whether an event was stored like most: cheaper to see than its whole outcome."""
+        sides = self._sides.get(index)
+        if sides is None or len(sides) > 1:
+            return False
+        _, stored, at = sides[0]
+        return (
+            stored.statuses[at] < Outcome.PENDING
+            and at not in stored.drops
+            and not self.framed[index].drops
+        )
 
     def _outcome(self, index: int) -> EventOutcome:
         framed = self.framed.get(index)
@@ -353,22 +368,22 @@ class _Run:
             return EventOutcome(rejected, drops=drops)
         sides = self._sides[index]
         outcome = EventOutcome(drops=drops)
-        outcome.is_duplicate = all(side.status & DUPLICATE for side in sides)
-        pending = False
-        for side in sides:
-            status = side.status & ~DUPLICATE
-            pending = pending or status == Outcome.PENDING
-            root = b"" if side.root == NO_MEMBER else side.root
-            is_account = side.identifiers[0].collection == ACCOUNTS
-            if is_account:
+        outcome.is_duplicate = all(stored.statuses[at] & DUPLICATE for _, stored, at in sides)
+        is_pending = False
+        for collection, stored, at in sides:
+            status = stored.statuses[at] & ~DUPLICATE
+            is_pending = is_pending or status == Outcome.PENDING
+            root = bytes(stored.roots[20 * at : 20 * at + 20])
+            if root == NO_MEMBER:
+                root = b""
+            if collection == ACCOUNTS:
                 outcome.account_root = root
             else:
                 outcome.user_root = root
-            if (not is_account or len(sides) == 1) and status:
+            if status and (collection != ACCOUNTS or len(sides) == 1):
                 outcome.outcome = Outcome(status)
-            collection = side.identifiers[0].collection
-            for type_, value, reason in side.drops:
+            for type_, value, reason in stored.drops.get(at, ()):
                 outcome.drops.append(DropReport(collection, type_, value, DropReason(reason)))
-        if pending:
+        if is_pending:
             outcome.outcome = Outcome.PENDING
         return outcome

@@ -32,8 +32,8 @@ class StaleRulesError(Exception):
 class Stored:
     """What became of a parcel's frames, in their order."""
 
-    statuses: bytes
-    roots: bytes
+    statuses: bytearray
+    roots: bytearray
     """20 bytes each."""
     pending: list[tuple[int, PendingLink]]
     """(index of the frame, its link)."""
@@ -123,7 +123,12 @@ class ShardSender:
         pending = deque(reply.pending)
         for parcel in parcels:
             end = start + len(parcel.frames)
-            stored = Stored(reply.statuses[start:end], reply.roots[20 * start : 20 * end], [], {})
+            stored = Stored(
+                bytearray(reply.statuses[start:end]),
+                bytearray(reply.roots[20 * start : 20 * end]),
+                [],
+                {},
+            )
             while pending and pending[0].index < end:
                 link = pending.popleft()
                 stored.pending.append((link.index - start, link))
