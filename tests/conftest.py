@@ -9,8 +9,6 @@ from hypothesis import HealthCheck, Phase, settings
 if TYPE_CHECKING:
     import pytest
 
-NOT_RUN_PREFIX = "not run: "
-
 # The same examples on every run: what fails here fails everywhere. `--hypothesis-profile=search`
 # draws new ones.
 settings.register_profile(
@@ -32,6 +30,8 @@ settings.load_profile("fixed")
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Lists the cases that were not run, with the reason, whatever `-r` says."""
+    from tests.conformance.runner import NOT_RUN_PREFIX
+
     reasons: dict[str, list[str]] = {}
     for report in terminalreporter.stats.get("skipped", []):
         if not isinstance(report.longrepr, tuple):

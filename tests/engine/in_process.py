@@ -272,7 +272,7 @@ class InProcessService:
                 }
                 questions = reading.send(answers)
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return stop.value  # type: ignore[no-any-return]  # of a generator
 
     def key(self, collection: str, identifier: str) -> bytes:
         """Returns the key of `type:value`."""

@@ -164,9 +164,9 @@ def _judge(sightings: Iterator[tuple[str, str, Any]], rules: Rules) -> Promotion
             continue
         value = normalise(type_, raw, lowercase_email=rules.lowercase_email)
         if value is None or TYPE_NAME.fullmatch(type_) is None or not rules.accepts(type_):
-            drops[Drop(collection, type_, raw[:256] if isinstance(raw, str) else "", "INVALID_VALUE")] = (
-                None
-            )
+            drops[
+                Drop(collection, type_, raw[:256] if isinstance(raw, str) else "", "INVALID_VALUE")
+            ] = None
         elif rules.blocks(type_, value):
             drops[Drop(collection, type_, value, "BLOCKED")] = None
         else:

@@ -38,7 +38,8 @@ from unify_client.errors import (
     Unimplemented,
 )
 from unify_client.events import Event, alias, group, identify, page, screen, track
-from unify_client.identifiers import ExternalId, Identifier, ProfileNamed
+from unify_client.identifiers import ExternalId, Identifier
+from unify_client.names import ProfileNamed
 from unify_client.operations import ProfilePart
 from unify_client.profiles import (
     Profile,

@@ -5,7 +5,8 @@ wait for a write before reading.
 
 grpc.aio replaces the status of a call that has ended by an INTERNAL of its own where a write comes
 too late (grpc/grpc#36066), and with it the code, the reason and the delay that decide whether to
-come back. So the status is noted at the moment it arrives, before a write can find out.
+come back. So the status is noted at the moment it arrives. Where it is lost all the same, the
+stream has merely ended: a new one goes on, or is told the reason anew.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class AsyncStream:
         except TimeoutError:
             failure = self._call.unanswered(timeout_s)
         except grpc.RpcError:
+            # Once more: where a write was faster than the status, it is noted only now, or lost.
+            self._note_status(self._stream)
             failure = self._failure or self._call.ended()
         else:
             if isinstance(arrived, IngestStreamResponse):
@@ -78,10 +81,12 @@ class AsyncStream:
             await asyncio.wait_for(self._stream.read(), timeout_s)
 
     async def close(self) -> None:
-        """Ends the stream at once; harmless after its end."""
+        """Ends the stream at once, for good; harmless after its end."""
         self._stream.cancel()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
+        # A call holds its connection, and an error's traceback may hold this object for long.
+        del self._stream
 
     async def _write(self) -> None:
         # A failure shows at the reader, with its reason; a write learns only that there is one.
@@ -90,12 +95,12 @@ class AsyncStream:
                 await self._stream.write(request)
             await self._stream.done_writing()
 
-    def _note_status(self, _: object) -> None:
-        code = _at_once(self._stream.code())
-        detail = _at_once(self._stream.details())
+    def _note_status(self, stream: Any) -> None:
+        code = _at_once(stream.code())
+        detail = _at_once(stream.details())
         late_write = code is grpc.StatusCode.INTERNAL and detail.startswith(_LATE_WRITE)
-        if code is not grpc.StatusCode.OK and not late_write and self._failure is None:
-            trailing_metadata = _at_once(self._stream.trailing_metadata())
+        if self._failure is None and not late_write and code is not grpc.StatusCode.OK:
+            trailing_metadata = _at_once(stream.trailing_metadata())
             self._failure = self._call.failure_of(code, detail, trailing_metadata)
 
 

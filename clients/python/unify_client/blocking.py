@@ -17,7 +17,7 @@ from unify_client.blocking_stream import BlockingStream, StreamMethod
 from unify_client.connection import STREAM_METHOD, STREAM_PATH, Call, Connection, stubs_of
 from unify_client.errors import ClientClosed, EventRejected, ServiceError, UnifyClientError
 from unify_client.events import Event
-from unify_client.identifiers import ProfileNamed
+from unify_client.names import ProfileNamed
 from unify_client.operations import Operation, PagedOperation, ProfilePart
 from unify_client.profiles import Profile, ProfileEvent, ProfileExternalId, Trait
 from unify_client.requests import chunks_of

@@ -9,12 +9,10 @@ ours holds the value of an identifier or of a trait: it may end up in a log.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from unify_client.results import EventResult
 from unify_client.status_details import FieldViolation, StatusDetails
-
-if TYPE_CHECKING:
-    from unify_client.results import EventResult
 
 DOMAIN = "unify"
 

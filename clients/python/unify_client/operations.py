@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 
 from unify_client import profiles, spaces
 from unify_client.errors import SecretsNotShown
-from unify_client.identifiers import ProfileNamed, profile_name
 from unify_client.json_form import json_bytes
+from unify_client.names import ProfileNamed, profile_name
 from unify_client.profiles import Profile, ProfileEvent, ProfileExternalId, Trait
 from unify_client.requests import Chunk
 from unify_client.results import EventResult, event_result

@@ -1,0 +1,113 @@
+"""The traffic of the benches is what their README says, and its account of it is right."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bench.ledger import Ledger, Name
+from bench.workload import Stream, check_sample
+from tests.reference.resolver import Reference
+from unify_grpc._pb.unify.v1 import ingest_service_pb2
+
+if TYPE_CHECKING:
+    from unify_grpc._pb.unify.v1.event_pb2 import Event
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EVENTS = 4_000
+
+
+def sent(stream: Stream, events: int = EVENTS, arrivals: int = 100) -> list[Event]:
+    """Returns a part of a stream as the service reads it."""
+    batches, _ = stream.batches(events, batch_events=300, arrivals_per_mille=arrivals)
+    requests = map(ingest_service_pb2.IngestStreamRequest.FromString, batches)
+    return [event for request in requests for event in request.events]
+
+
+def message(event: Event) -> dict[str, Any]:
+    """Returns an event as a Segment message, as the reference reads it."""
+    time_us = event.original_timestamp.seconds * 1_000_000 + event.original_timestamp.nanos // 1000
+    fields = {
+        "type": event.type,
+        "messageId": event.message_id,
+        "userId": event.user_id or None,
+        "anonymousId": event.anonymous_id or None,
+        "event" if event.type == "track" else "name": event.name,
+        "originalTimestamp": (EPOCH + timedelta(microseconds=time_us)).isoformat(),
+        "traits": json.loads(event.traits_json or b"null"),
+        "properties": json.loads(event.properties_json or b"null"),
+        "context": json.loads(event.context_json),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    """A run can be repeated: seed and stream number decide every byte."""
+    first, again, other = Stream(7, 0), Stream(7, 0), Stream(7, 1)
+
+    parts = [
+        stream.batches(500, batch_events=100, arrivals_per_mille=50)
+        for stream in (first, again, other)
+    ]
+
+    assert parts[0] == parts[1]
+    assert parts[0] != parts[2]
+
+
+def test_events_have_the_shape_that_is_promised() -> None:
+    """Events have 250 to 700 bytes and one to four identifiers; requests ask for RESOLVED."""
+    stream = Stream(1, 0)
+    batches, tally = stream.batches(10_000, batch_events=300, arrivals_per_mille=100)
+    requests = [ingest_service_pb2.IngestStreamRequest.FromString(batch) for batch in batches]
+    sizes = [event.ByteSize() for request in requests for event in request.events]
+
+    assert len(sizes) == tally.events_count == 10_000
+    assert min(sizes) >= 250
+    assert max(sizes) <= 700
+    assert set(tally.by_identifiers) == {1, 2, 3, 4}
+    assert {ingest_service_pb2.ACK_RESOLVED} == {request.ack for request in requests}
+    assert tally.merges_count
+    assert tally.refused_count
+    assert tally.late_count
+    assert tally.repeats_count
+
+
+def test_known_traffic_is_known() -> None:
+    """Once its people are there, at most 5 % of the traffic asks for a decision."""
+    stream = Stream(1, 0)
+    stream.batches(30_000, batch_events=1000, arrivals_per_mille=100)
+
+    _, tally = stream.batches(50_000, batch_events=1000, arrivals_per_mille=20)
+
+    assert (tally.novel_count + tally.refused_count) / tally.events_count <= 0.05
+
+
+def test_the_ledger_agrees_with_the_reference() -> None:
+    """What the benches expect is what the plain resolver makes of the same deliveries."""
+    stream, reference = Stream(3, 0), Reference({})
+    statuses = [reference.send(message(event)).status for event in sent(stream)]
+    names = stream.ledger.names()
+
+    profiles = {frozenset(stream.ledger.profile(name)[0]) for name in names}
+
+    assert {"STORED", "DUPLICATE"} == set(statuses)
+    assert reference.partition() == {
+        frozenset(f"{name.type}:{name.value}" for name in profile) for profile in profiles
+    }
+    for name, ledger in check_sample([stream], seed=1, count=100):
+        assert len(reference.events("users", *name)) == ledger.profile(name)[1]
+
+
+def test_a_second_person_does_not_get_a_device() -> None:
+    """Two user ids are never joined: the device stays with the first, and the ledger says so."""
+    ledger = Ledger()
+    tablet = Name("anonymous_id", "tablet")
+    first, second = Name("user_id", "first"), Name("user_id", "second")
+    ledger.deliver((first, tablet))
+    ledger.deliver((second, tablet))
+    ledger.deliver((second, tablet))
+
+    assert ([tablet, first], 1) == ledger.profile(tablet)
+    assert ([second], 2) == ledger.profile(second)
+    assert (1, 2) == (ledger.tally.novel_count, ledger.tally.refused_count)

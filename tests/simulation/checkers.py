@@ -1,0 +1,312 @@
+"""What must hold when everything is answered; outside of the code under test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tests.reference.promotion import Identifier as RefIdentifier
+from tests.simulation.judge import Judge, decisions_of
+from tests.simulation.ledger import PENDING
+from tests.simulation.stored import Logs, Stored
+from tests.simulation.violation import require
+from unify_grpc.identity.identifiers import Identifier
+from unify_grpc.identity.outcomes import Outcome
+from unify_grpc.machines import journal, rows
+from unify_grpc.machines.assembly import locate, read_profile
+from unify_grpc.machines.event_lists import unpack_chunk, unpack_tail
+from unify_grpc.machines.tables import Working
+from unify_grpc.placement.members import FIRST_INCARNATION
+from unify_grpc.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from tests.simulation.nodes import ShardNode
+    from tests.simulation.world import World
+
+CREATED = int(Outcome.CREATED)
+ATTACHED = int(Outcome.ATTACHED)
+
+
+def check(world: World) -> None:
+    """Checks a world that is at rest."""
+    logs = Logs(world)
+    _check_stored(world, logs)
+    judge = Judge(world, logs)
+    judge.run()
+    _check_links(world, logs, judge)
+    _check_order(world, logs, judge)
+    _check_tables(world, judge)
+    _check_segment_ids(world)
+    _check_contents(world, logs)
+    if not world.plan.limited:
+        _check_components(world, logs)
+    for shard in world.shards:
+        _check_rebuilt(world, shard)
+    _check_journal_rebuilt(world)
+
+
+def _check_stored(world: World, logs: Logs) -> None:
+    """Every acked event is stored once, under its anchor; nothing is stored that was not sent."""
+    ledger = world.ledger
+    seen: dict[Any, Stored] = {}
+    for stored in logs.events.values():
+        require(stored.key not in seen, f"{stored.key} is stored twice")
+        seen[stored.key] = stored
+        home = world.shard_map.shard_of(world.control.key(stored.key[0]))
+        require(home == stored.at[0], f"{stored.key} is stored at shard {stored.at[0]}")
+        require(
+            any(
+                stored.identifiers in sent.sides
+                and (stored.type, stored.time_us) == (sent.type, sent.time_us)
+                and (msgspec.json.decode(stored.traits) if stored.traits else {})
+                == dict(sent.traits)
+                for sent in ledger.sent_as.get(stored.key, [])
+            ),
+            f"{stored.key} is stored and was never sent",
+        )
+    for key in ledger.told:
+        require(key in seen, f"{key} was acked and is not stored")
+    for shard in world.shards:
+        for row_key, data in shard.store.scan(rows.MEMBER):
+            member, row = row_key[1:], rows.MemberRow.unpack(data)
+            positions = list(unpack_tail(row)[1])
+            for number in range(row.chunk_count):
+                chunk = shard.store.get(rows.chunk_key(member, number))
+                assert chunk is not None
+                positions += unpack_chunk(chunk)[1]
+            mine = [
+                each.at[1]
+                for each in logs.events.values()
+                if world.control.key(each.key[0]) + FIRST_INCARNATION == member
+            ]
+            require(sorted(positions) == sorted(mine), f"{shard.name}: a list is not its log's")
+            require(row.event_count == len(mine), f"{shard.name}: a count is not its log's")
+
+
+def _check_links(world: World, logs: Logs, judge: Judge) -> None:
+    """Links are decided and cleared once; everything else was no news; acks say so."""
+    require(judge.decided.keys() == logs.cleared, "some link is decided or cleared, and not both")
+    owner = judge.profiles.owner
+    for at, stored in logs.events.items():
+        decision = judge.decided.get(at)
+        if decision is None and len(stored.identifiers) > 1:
+            roots = {id(owner.get(_reference(each))) for each in stored.identifiers}
+            require(len(roots) == 1, f"{stored.key} was taken for known and joins something")
+        outcome = world.shards[at[0]].store.get(rows.outcome_key(at[1]))
+        require((outcome is None) == (decision is None), f"{stored.key}: an outcome is not kept")
+        for told in world.ledger.told.get(stored.key, []):
+            side = told.side
+            if side.outcome == PENDING:
+                continue
+            if decision is not None:
+                drops = [(*decision.ids[index][1:], reason) for index, reason in decision.drops]
+                expected = (decision.outcome, tuple(drops))
+                require(expected == (side.outcome, side.drops), f"{stored.key}: acked as {side}")
+            else:
+                require(side.outcome in {CREATED, ATTACHED}, f"{stored.key}: acked as {side}")
+
+
+def _check_order(world: World, logs: Logs, judge: Judge) -> None:
+    """Links of one stream, and links acked before others were sent, are decided in that order."""
+    ledger, strays = world.ledger, world.merge.strays
+    streams: dict[int, list[tuple[int, int]]] = {}
+    acked: list[tuple[int, int]] = []
+    sent: list[tuple[int, int]] = []
+    for at, decision in judge.decided.items():
+        stored = logs.events[at]
+        if at not in strays:
+            streams.setdefault(stored.stream, []).append((stored.stamp_us, decision.seq))
+        sent.append((ledger.first_sent[stored.key], decision.seq))
+        acks = [
+            told.step for told in ledger.told.get(stored.key, []) if told.side.outcome != PENDING
+        ]
+        if acks:
+            acked.append((acks[0], decision.seq))
+    for links in streams.values():
+        seqs = [seq for _, seq in sorted(links)]
+        require(seqs == sorted(seqs), f"a stream's links are decided in another order: {seqs}")
+    acked.sort()
+    newest = at_ack = 0
+    for sent_step, seq in sorted(sent):
+        while at_ack < len(acked) and acked[at_ack][0] < sent_step:
+            newest = max(newest, acked[at_ack][1])
+            at_ack += 1
+        require(newest < seq, f"decision {seq} was sent after {newest} was acked")
+
+
+def _check_tables(world: World, judge: Judge) -> None:
+    """Shards' profiles and bindings equal the merge actor's, and these the reference's."""
+    merge = Working(world.merge.store)
+    linked: set[bytes] = set()
+    for key, data in world.merge.store.scan(journal.PROFILE):
+        root, profile = key[1:], journal.decode_profile(data)
+        stored = world.shards[world.shard_map.shard_of(root)].store.get(rows.PROFILE + root)
+        require(stored is not None, f"profile {root.hex()[:8]} is not at its home")
+        assert stored is not None
+        here = rows.decode_profile(stored)
+        members = [member for member, _, _, _ in profile.members]
+        require(
+            (here.members, here.merges, here.created_us, here.seq)
+            == (members, profile.merges, profile.created_us, profile.seq),
+            f"profile {root.hex()[:8]} is another at its home",
+        )
+        for member, type_, joined_us, _ in profile.members:
+            require(member not in linked, f"{member.hex()[:8]} is on two profiles")
+            linked.add(member)
+            _check_member(world, merge, member, root, (type_, joined_us))
+    for shard in world.shards:
+        for key, data in shard.store.scan(rows.MEMBER):
+            bound = rows.MemberRow.unpack(data).root is not None
+            require(bound == (key[1:] in linked), f"{shard.name}: {key.hex()[2:10]} bound wrongly")
+    expected = {
+        (frozenset(each.linked.items()), each.merges, each.founded_by & (1 << 160) - 1)
+        for each in judge.profiles.owner.values()
+    }
+    require(expected == _partition(world), "the tables give another partition than the journal")
+
+
+def _check_member(
+    world: World, merge: Working, member: bytes, root: bytes, joined: tuple[str, int]
+) -> None:
+    name = member.hex()[:8]
+    row = journal.find_member(merge, member)
+    require(row is not None and row.root == root, f"{name}: two tables of the merge actor differ")
+    assert row is not None
+    require((row.type, row.joined_us) == joined, f"{name}: joined otherwise")
+    data = world.shards[world.shard_map.shard_of(member)].store.get(rows.MEMBER + member)
+    require(data is not None, f"{name} is bound and unknown to its shard")
+    assert data is not None
+    here = rows.MemberRow.unpack(data)
+    require(here.root == root, f"{name} is bound to another profile at its shard")
+    require(
+        (here.type, here.value, here.joined_us, here.joined_source, here.joined_message_id)
+        == (row.type, row.value, row.joined_us, row.source, row.message_id),
+        f"{name} joined otherwise at its shard: {row}, {here.joined_us} {here.joined_message_id}",
+    )
+
+
+def _partition(world: World) -> set[tuple[frozenset[tuple[Any, int]], int, int]]:
+    """The linked profiles as shards and merge actor have them, in the reference's words."""
+    merge = Working(world.merge.store)
+    found = set()
+    for key, data in world.merge.store.scan(journal.PROFILE):
+        profile = journal.decode_profile(data)
+        collection = "accounts" if profile.collection else "users"
+        linked = []
+        for member, type_, joined_us, _ in profile.members:
+            row = journal.find_member(merge, member)
+            assert row is not None
+            linked.append((_reference(Identifier(collection, type_, row.value)), joined_us))
+        found.add((frozenset(linked), profile.merges, int.from_bytes(key[1:])))
+    return found
+
+
+def _reference(identifier: Identifier) -> Any:
+    return RefIdentifier(*identifier)
+
+
+def _check_segment_ids(world: World) -> None:
+    """Every segment_id that was ever given leads to the live profile that has its founder."""
+    for root in world.ledger.roots:
+        found = world.read_now(locate(world.shard_map, world.control.space, root))
+        require(found is not None, f"segment_id {root.hex()[:8]} resolves to nothing")
+        assert found is not None
+        require(root in found.members, f"segment_id {root.hex()[:8]} resolves to another profile")
+
+
+def _check_contents(world: World, logs: Logs) -> None:
+    """Each identifier's profile shows the join of the traits, and the count, of its events."""
+    cells: dict[bytes, dict[str, tuple[int, str, Any]]] = {}
+    counts: dict[bytes, int] = {}
+    for stored in logs.events.values():
+        member = world.control.key(stored.key[0]) + FIRST_INCARNATION
+        counts[member] = counts.get(member, 0) + 1
+        traits = msgspec.json.decode(stored.traits) if stored.traits else {}
+        mine = cells.setdefault(member, {})
+        for name, value in traits.items():
+            if stored.type == "group" and stored.key[0].collection == "users":
+                continue
+            _join(mine, name, (stored.time_us, stored.message_id, value))
+    for identifier in world.ledger.shown:
+        profile = world.read_now(
+            read_profile(
+                world.shard_map,
+                world.control.space,
+                world.control.key(identifier),
+                with_traits=True,
+            )
+        )
+        require(profile is not None, f"{identifier} shows nothing at the end")
+        assert profile is not None
+        joined: dict[str, tuple[int, str, Any]] = {}
+        for member in profile.base.members:
+            for name, cell in cells.get(member, {}).items():
+                _join(joined, name, cell)
+        expected = {name: cell[2] for name, cell in joined.items() if cell[2] is not None}
+        shown = {
+            name: msgspec.json.decode(cell.value_json) for name, cell in profile.traits.items()
+        }
+        require(expected == shown, f"{identifier} shows {shown}, not {expected}")
+        count = sum(counts.get(member, 0) for member in profile.base.members)
+        require(count == sum(sum(part.counts) for part in profile.parts), f"{identifier}: count")
+
+
+def _join(cells: dict[str, tuple[int, str, Any]], name: str, cell: tuple[int, str, Any]) -> None:
+    if name not in cells or cells[name][:2] < cell[:2]:
+        cells[name] = cell
+
+
+def _check_components(world: World, logs: Logs) -> None:
+    """Without limits the profiles are the connected components, whatever the order was."""
+    parent: dict[Identifier, Identifier] = {}
+
+    def find(each: Identifier) -> Identifier:
+        while parent.setdefault(each, each) != each:
+            each = parent[each]
+        return each
+
+    for stored in logs.events.values():
+        for identifier in stored.identifiers:
+            parent[find(identifier)] = find(stored.identifiers[0])
+    components: dict[Identifier, set[bytes]] = {}
+    for identifier in list(parent):
+        member = world.control.key(identifier) + FIRST_INCARNATION
+        components.setdefault(find(identifier), set()).add(member)
+    for identifier in parent:
+        found = world.read_now(
+            locate(world.shard_map, world.control.space, world.control.key(identifier))
+        )
+        require(found is not None, f"{identifier} is on no profile")
+        assert found is not None
+        require(
+            set(found.members) == components[find(identifier)],
+            f"{identifier} is not with those it was seen with",
+        )
+
+
+def _check_rebuilt(world: World, shard: ShardNode) -> None:
+    """The whole log, replayed by a new machine, gives the rows that the commands gave."""
+    store = MemoryStore()
+    store.log, store.next_number = shard.store.log, shard.store.next_number
+    machine = world.parts.shard_machine(shard.number, store, dedupe_window_days=30)
+    machine.load()
+    for number, record in sorted(shard.store.log.items()):
+        changes = machine.replay(number, record)
+        store.publish(changes, number)
+        machine.committed(changes)
+    require(store.rows == shard.store.rows, f"{shard.name}: its log gives other rows")
+    require(machine.pending == shard.machine.pending, f"{shard.name}: its log gives other marks")
+
+
+def _check_journal_rebuilt(world: World) -> None:
+    store = MemoryStore()
+    merge = world.merge
+    store.log, store.next_number = merge.store.log, merge.store.next_number
+    machine = world.parts.merge_machine(store, world.shard_map)
+    machine.load()
+    for number, record in sorted(merge.store.log.items()):
+        store.publish(machine.replay(number, record), number)
+    require(store.rows == merge.store.rows, "m: its journal gives other rows")
+    last = max((each.seq for each in decisions_of(world)), default=0)
+    require(machine.seq == last, "m: its journal gives another seq")

@@ -1,0 +1,235 @@
+"""Merge actors with one rule missing; which one, `mutants.py` says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from unify_grpc.machines import journal, merge_machine
+from unify_grpc.machines.merge_machine import MergeMachine, _Phases
+from unify_grpc.placement.members import KEY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unify_grpc.machines.journal import Decision as LinkDecision
+    from unify_grpc.machines.links import Founding, LookedUp, Push
+    from unify_grpc.machines.merge_machine import Message
+    from unify_grpc.machines.tables import Decision
+
+Phase = dict[int, "Push"]
+
+
+class AcksAtOnce(MergeMachine):
+    """Answers when the journal record is durable, whatever is visible."""
+
+    def _await_record(
+        self, request: Any, index: int, answer: Any, record: int
+    ) -> Iterator[Message]:
+        del record
+        yield from merge_machine._answer(request, index, answer)
+
+
+class AcksRepeatsAtOnce(MergeMachine):
+    """Answers a link that an earlier round decided, whatever is visible of it."""
+
+    def _await_record(
+        self, request: Any, index: int, answer: Any, record: int
+    ) -> Iterator[Message]:
+        if record < max(self._flights, default=0):
+            yield from merge_machine._answer(request, index, answer)
+        else:
+            yield from super()._await_record(request, index, answer, record)
+
+
+class BindingsFirst(_Phases):
+    """Pushes pointers before targets."""
+
+    def finish(self) -> list[Phase]:
+        """Changes the phases."""
+        first, second, third = super().finish()
+        return [second, first, third]
+
+
+class ProfilesAlone(_Phases):
+    """Pushes all bindings in the second phase."""
+
+    def finish(self) -> list[Phase]:
+        """Changes the phases."""
+        first, second, third = super().finish()
+        for shard, push in first.items():
+            self._push(second, shard).bindings.extend(push.bindings)
+            push.bindings.clear()
+        return [first, second, third]
+
+
+class MemoryEarly(_Phases):
+    """Pushes link memory together with the bindings."""
+
+    def finish(self) -> list[Phase]:
+        """Changes the phases."""
+        first, second, third = super().finish()
+        for shard, push in third.items():
+            self._push(second, shard).memories.extend(push.memories)
+            push.memories.clear()
+        return [first, second, third]
+
+
+class ClearsEarly(_Phases):
+    """Clears pending marks together with the bindings."""
+
+    def finish(self) -> list[Phase]:
+        """Changes the phases."""
+        first, second, third = super().finish()
+        for shard, push in third.items():
+            self._push(second, shard).clears.extend(push.clears)
+            push.clears.clear()
+        return [first, second, third]
+
+
+class ChangedBindingsOnly(_Phases):
+    """Leaves out the bindings that an earlier decision pushes already."""
+
+    first_seq = 0
+
+    def add(self, decision: LinkDecision) -> None:
+        """Changes what a decision adds."""
+        self.first_seq = self.first_seq or decision.seq
+        super().add(decision)
+
+    def finish(self) -> list[Phase]:
+        """Changes the phases."""
+        since = {row[0]: row[3] for each in self.profiles.values() for row in each.members}
+        phases = super().finish()
+        for phase in phases:
+            for push in phase.values():
+                push.bindings[:] = [
+                    each for each in push.bindings if since[each.member] >= self.first_seq
+                ]
+        return phases
+
+
+class ForgetsAbsorbed(_Phases):
+    """Binds the identifiers of the event only."""
+
+    def add(self, decision: LinkDecision) -> None:
+        """Changes what a decision adds."""
+        super().add(replace(decision, absorbed=[]))
+
+
+class _NothingDecided:
+    """A view without the links that were decided."""
+
+    def __init__(self, view: Any) -> None:
+        self.view = view
+
+    def get(self, key: bytes) -> bytes | None:
+        """Reads a row, or hides it."""
+        found: bytes | None = self.view.get(key)
+        return None if key.startswith(journal.DECIDED) else found
+
+
+class DecidesTwice(MergeMachine):
+    """Does not ask whether a link was decided."""
+
+    def _decide_round(self, number: int, decision: Decision[Message, None]) -> None:
+        view = self.view
+        self.view = _NothingDecided(view)  # type: ignore[assignment]
+        super()._decide_round(number, decision)
+        self.view = view
+
+
+class CachesLookUps(MergeMachine):
+    """Believes the first answer to a look-up for ever."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.cache: dict[bytes, LookedUp] = {}
+
+    def _founding(self, member: bytes) -> Founding | None:
+        key = member[:KEY_BYTES]
+        found = self.cache.setdefault(key, self._looked_up[key])
+        return found.founding
+
+
+class _NotLinked:
+    """Tables without the members that a look-up showed as founded alone."""
+
+    def __init__(self, working: Any, founded: set[bytes]) -> None:
+        self.working = working
+        self.founded = founded
+
+    def get(self, key: bytes) -> bytes | None:
+        """Reads a row, or hides it."""
+        if key[:1] == journal.MEMBER and key[1 : 1 + KEY_BYTES] in self.founded:
+            return None
+        found: bytes | None = self.working.get(key)
+        return found
+
+
+class LookUpsFirst(MergeMachine):
+    """Believes a look-up even where its own tables know better by now."""
+
+    def _decide(self, working: Any, link: Any, seq: int) -> LinkDecision:
+        founded = {key for key, found in self._looked_up.items() if found.founding is not None}
+        return super()._decide(_NotLinked(working, founded), link, seq)  # type: ignore[arg-type]
+
+
+class AnyLookUpCounts(MergeMachine):
+    """Takes an answer to an earlier round's look-up for one to this round's."""
+
+    def looked_up(
+        self, round_: int, shard: int, found: Any, number: int
+    ) -> Decision[Message, None]:
+        """Overlooks which round was asked for."""
+        asked = self._awaited_look_ups.get(shard)
+        fits = asked is not None and len(asked.keys) == len(found)
+        return super().looked_up(asked.round if asked and fits else round_, shard, found, number)
+
+
+class AnyAckCounts(MergeMachine):
+    """Takes the ack of an earlier push for one of the present."""
+
+    def pushed(self, shard: int, push_number: int, voids: Any) -> Decision[Message, None]:
+        """Overlooks which push was acked."""
+        outbox = self._outboxes.get(shard)
+        if outbox is not None and outbox.message is not None:
+            push_number = outbox.message.number
+        return super().pushed(shard, push_number, voids)
+
+
+class PushesNothingAgain(MergeMachine):
+    """Takes what is in the journal for pushed."""
+
+    def recover(self, last_record: int) -> list[Message]:
+        """Sends nothing."""
+        del last_record
+        return []
+
+
+class ConfirmsEarly(MergeMachine):
+    """Confirms a round when it is through, even if one before it is not."""
+
+    def _confirm(self, record: int) -> None:
+        self.confirmed = max(self.confirmed, record)
+
+
+class CreatedByEventTime(MergeMachine):
+    """Takes the time of its first event for the moment a profile was created."""
+
+    def _record(self, *arguments: Any) -> LinkDecision:
+        decided = super()._record(*arguments)
+        if decided.order == decided.seq:
+            return replace(decided, created_us=decided.time_us)
+        return decided
+
+
+class NotRaised(MergeMachine):
+    """Leaves the stamp of a linked profile as it was received."""
+
+    def _record(self, *arguments: Any) -> LinkDecision:
+        decided = super()._record(*arguments)
+        if decided.order == decided.seq:
+            return replace(decided, created_us=decided.stamp_us)
+        return decided

@@ -1,0 +1,313 @@
+"""Deliberate bugs: each takes one rule of the protocol away and has to be found.
+
+A mutant is a world built from another part, or a patch of a function that the parts use. `breaks`
+says what no longer holds; `seed` is one whose schedule shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+from tests.simulation.mutant_merge import (
+    AcksAtOnce,
+    AcksRepeatsAtOnce,
+    AnyAckCounts,
+    AnyLookUpCounts,
+    BindingsFirst,
+    CachesLookUps,
+    ChangedBindingsOnly,
+    ClearsEarly,
+    ConfirmsEarly,
+    CreatedByEventTime,
+    DecidesTwice,
+    ForgetsAbsorbed,
+    LookUpsFirst,
+    MemoryEarly,
+    NotRaised,
+    ProfilesAlone,
+    PushesNothingAgain,
+)
+from tests.simulation.mutant_shard import (
+    AdoptsStaleRules,
+    AnswersBeforeCommit,
+    CheckpointWithoutPosition,
+    FoundingNotPassedOn,
+    HandsOverAlone,
+    PushesBeforeCommit,
+    ReplaysDuplicates,
+    SendsAllAtOnce,
+    bundled_clear,
+    duplicates_finished,
+    founder_with_seq,
+    no_clear,
+    no_dedupe,
+    no_outcome,
+    no_pending_mark,
+    profile_without_founder,
+    some_partner,
+    unversioned_binding,
+    unversioned_profile,
+)
+from tests.simulation.world import Parts
+from unify_grpc.machines import merge_machine, shard_machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One rule taken away."""
+
+    name: str
+    breaks: str
+    seed: int
+    """Of a schedule that shows it."""
+    parts: Parts = field(default_factory=Parts)
+    patches: tuple[tuple[Any, str, Any], ...] = ()
+
+    @contextmanager
+    def applied(self) -> Iterator[Parts]:
+        """Puts the patches in force; yields the parts of the mutant's world."""
+        with ExitStack() as stack:
+            for target, name, value in self.patches:
+                stack.enter_context(patch.object(target, name, value))
+            yield self.parts
+
+
+_RUN = shard_machine._AppendRun
+
+MUTANTS = (
+    Mutant(
+        name="no_dedupe",
+        breaks="a message id takes effect once",
+        seed=5,
+        patches=((_RUN, "_find_duplicate", no_dedupe),),
+    ),
+    Mutant(
+        name="duplicates_stored_on_replay",
+        breaks="replay gives the rows that the commands gave",
+        seed=4,
+        parts=Parts(shard_machine=ReplaysDuplicates),
+    ),
+    Mutant(
+        name="duplicate_of_pending_acked",
+        breaks="a re-send is acked RESOLVED only when the first would be",
+        seed=5,
+        patches=((_RUN, "_answer_duplicate", duplicates_finished),),
+    ),
+    Mutant(
+        name="outcome_not_kept",
+        breaks="a duplicate is answered with the stored outcome",
+        seed=0,
+        patches=((shard_machine, "_apply_clear", no_outcome),),
+    ),
+    Mutant(
+        name="acked_at_decision",
+        breaks="RESOLVED is acked after phase 2",
+        seed=3,
+        parts=Parts(merge_machine=AcksAtOnce),
+    ),
+    Mutant(
+        name="repeat_acked_at_once",
+        breaks="a link that was decided waits for that decision's phase 2",
+        seed=18,
+        parts=Parts(merge_machine=AcksRepeatsAtOnce),
+    ),
+    Mutant(
+        name="answered_before_commit",
+        breaks="what was acked is durable",
+        seed=13,
+        parts=Parts(shard_node=AnswersBeforeCommit),
+    ),
+    Mutant(
+        name="pushed_before_commit",
+        breaks="what the merge actor pushes is in its journal",
+        seed=799,
+        parts=Parts(merge_node=PushesBeforeCommit),
+    ),
+    Mutant(
+        name="bindings_without_versions",
+        breaks="an older binding is ignored",
+        seed=9,
+        patches=((shard_machine, "_apply_binding", unversioned_binding),),
+    ),
+    Mutant(
+        name="profiles_without_versions",
+        breaks="an older profile row is ignored",
+        seed=110,
+        patches=((shard_machine, "_apply_profile", unversioned_profile),),
+    ),
+    Mutant(
+        name="bindings_before_profiles",
+        breaks="targets before pointers",
+        seed=11,
+        patches=((merge_machine, "_Phases", BindingsFirst),),
+    ),
+    Mutant(
+        name="founder_not_bound_with_profile",
+        breaks="a profile row binds its founding member in the same commit",
+        seed=52,
+        patches=(
+            (merge_machine, "_Phases", ProfilesAlone),
+            (shard_machine, "_apply_profile", profile_without_founder),
+        ),
+    ),
+    Mutant(
+        name="founder_outranks_its_binding",
+        breaks="how a founding member joined is kept, also when later rows travel with it",
+        seed=634,
+        patches=((shard_machine, "_apply_profile", founder_with_seq),),
+    ),
+    Mutant(
+        name="memory_with_bindings",
+        breaks="link memory comes after every ack of phase 2",
+        seed=116,
+        patches=((merge_machine, "_Phases", MemoryEarly),),
+    ),
+    Mutant(
+        name="clearing_with_bindings",
+        breaks="a pending mark is cleared after every ack of phase 2",
+        seed=109,
+        patches=((merge_machine, "_Phases", ClearsEarly),),
+    ),
+    Mutant(
+        name="changed_bindings_only",
+        breaks="an ack waits for its own rows, all of which its decision pushes",
+        seed=2,
+        patches=((merge_machine, "_Phases", ChangedBindingsOnly),),
+    ),
+    Mutant(
+        name="absorbed_not_rebound",
+        breaks="a decision binds every member that it moves",
+        seed=9,
+        patches=((merge_machine, "_Phases", ForgetsAbsorbed),),
+    ),
+    Mutant(
+        name="decided_twice",
+        breaks="a link is decided once",
+        seed=5,
+        parts=Parts(merge_machine=DecidesTwice),
+    ),
+    Mutant(
+        name="clearing_tied_to_a_version",
+        breaks="a mark is cleared whatever else is newer",
+        seed=4,
+        patches=((shard_machine, "_apply_clear", bundled_clear),),
+    ),
+    Mutant(
+        name="never_cleared",
+        breaks="no link stays pending",
+        seed=4,
+        patches=((shard_machine, "_apply_clear", no_clear),),
+    ),
+    Mutant(
+        name="no_pending_mark",
+        breaks="a link whose gateway dies is found again",
+        seed=5,
+        patches=((_RUN, "_list_pending", no_pending_mark),),
+    ),
+    Mutant(
+        name="look_ups_cached",
+        breaks="a founding that was acked before an event was sent is seen",
+        seed=93,
+        parts=Parts(merge_machine=CachesLookUps),
+    ),
+    Mutant(
+        name="look_ups_over_tables",
+        breaks="a look-up never overrides the merge actor's own tables",
+        seed=9,
+        parts=Parts(merge_machine=LookUpsFirst),
+    ),
+    Mutant(
+        name="look_up_of_an_earlier_round",
+        breaks="an answer counts for the question it answers",
+        seed=100,
+        parts=Parts(merge_machine=AnyLookUpCounts),
+    ),
+    Mutant(
+        name="ack_of_an_earlier_push",
+        breaks="an ack counts for the push it answers",
+        seed=5,
+        parts=Parts(merge_machine=AnyAckCounts),
+    ),
+    Mutant(
+        name="answer_to_an_earlier_life",
+        breaks="an answer to an earlier life of the merge actor reaches nobody",
+        seed=29,
+        parts=Parts(answers_end_with_caller=False),
+    ),
+    Mutant(
+        name="stream_order_ignored",
+        breaks="a founding later in the link's stream did not exist before it",
+        seed=9,
+        patches=((merge_machine, "_existed_before", lambda founding, link: True),),  # noqa: ARG005
+    ),
+    Mutant(
+        name="founding_not_passed_on",
+        breaks="a pending link carries its anchor's founding",
+        seed=4,
+        parts=Parts(shard_machine=FoundingNotPassedOn),
+    ),
+    Mutant(
+        name="nothing_pushed_after_a_start",
+        breaks="what was not confirmed is pushed again after a start",
+        seed=1,
+        parts=Parts(merge_machine=PushesNothingAgain),
+    ),
+    Mutant(
+        name="confirmed_too_early",
+        breaks="a round is confirmed when it and all before it are visible",
+        seed=47,
+        parts=Parts(merge_machine=ConfirmsEarly),
+    ),
+    Mutant(
+        name="no_sweep_at_start",
+        breaks="the merge actor sweeps right after its start",
+        seed=25,
+        parts=Parts(sweeps_at_start=False),
+    ),
+    Mutant(
+        name="stale_rules_stored",
+        breaks="rules older than the shard has seen are refused",
+        seed=9,
+        parts=Parts(shard_machine=AdoptsStaleRules),
+    ),
+    Mutant(
+        name="checkpoint_without_position",
+        breaks="a checkpoint stands for a log position",
+        seed=6,
+        parts=Parts(store=CheckpointWithoutPosition),
+    ),
+    Mutant(
+        name="created_by_event_time",
+        breaks="created first is decided by stamps",
+        seed=9,
+        parts=Parts(merge_machine=CreatedByEventTime),
+    ),
+    Mutant(
+        name="stamp_not_raised",
+        breaks="a linked profile's stamp is not below any earlier one in the journal",
+        seed=56,
+        parts=Parts(merge_machine=NotRaised),
+    ),
+    Mutant(
+        name="one_partner_is_enough",
+        breaks="known traffic is that whose every identifier is a partner",
+        seed=4,
+        patches=((_RUN, "_knows_partners", some_partner),),
+    ),
+    Mutant(
+        name="appends_not_queued",
+        breaks="a founding earlier in the stream is seen by its links",
+        seed=273,
+        parts=Parts(gateway=SendsAllAtOnce),
+    ),
+    Mutant(
+        name="links_handed_over_alone",
+        breaks="the links of a stream are decided in its order",
+        seed=110,
+        parts=Parts(gateway=HandsOverAlone),
+    ),
+)

@@ -1,0 +1,90 @@
+"""What the shards' logs hold, read on its own: the events, and which of them were links."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.simulation.violation import require
+from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
+from unify_grpc.machines.batch import EVENT_TYPES, FLAG_ACCOUNT_SIDE, Batch
+from unify_grpc.machines.links import Push, decoder
+
+if TYPE_CHECKING:
+    from tests.simulation.ledger import MessageKey
+    from tests.simulation.nodes import ShardNode
+    from tests.simulation.world import World
+
+_HEAD = struct.Struct("<BH")
+_DUPLICATE = struct.Struct("<HQ")
+_PUSH = decoder(Push)
+LinkKey = tuple[int, int]
+"""(shard, log position)."""
+
+
+class Stored(NamedTuple):
+    """One event in a log."""
+
+    at: LinkKey
+    type: str
+    identifiers: tuple[Identifier, ...]
+    """The anchor first."""
+    message_id: str
+    traits: bytes
+    time_us: int
+    stamp_us: int
+    stream: int
+    rules_version: int
+
+    @property
+    def key(self) -> MessageKey:
+        """What makes it this message."""
+        return self.identifiers[0], self.message_id
+
+
+class Logs:
+    """All events of all logs, and the links that were cleared."""
+
+    def __init__(self, world: World) -> None:
+        self.events: dict[LinkKey, Stored] = {}
+        self.cleared: set[LinkKey] = set()
+        for shard in world.shards:
+            self._read(shard)
+
+    def _read(self, shard: ShardNode) -> None:
+        newest = 0
+        for number, record in sorted(shard.store.log.items()):
+            if record[:1] == b"P":
+                for clear in _PUSH.decode(record[1:]).clears:
+                    self.cleared.add((shard.number, clear.position))
+                continue
+            _, count = _HEAD.unpack_from(record)
+            duplicates = {
+                _DUPLICATE.unpack_from(record, _HEAD.size + each * _DUPLICATE.size)[0]
+                for each in range(count)
+            }
+            batch = Batch(record, _HEAD.size + count * _DUPLICATE.size)
+            for _, version in batch.rules:
+                require(version >= newest, f"{shard.name}: stored under rules {version} < {newest}")
+                newest = version
+            for index in range(len(batch.offsets)):
+                if index not in duplicates:
+                    stored = _stored(shard.number, number, batch, index)
+                    self.events[stored.at] = stored
+
+
+def _stored(shard: int, number: int, batch: Batch, index: int) -> Stored:
+    frame = batch.frame(index)
+    body = batch.body(index, frame)
+    collection = ACCOUNTS if frame.flags & FLAG_ACCOUNT_SIDE else USERS
+    return Stored(
+        (shard, number << 16 | index),
+        EVENT_TYPES[frame.type],
+        tuple(Identifier(collection, each.type, each.value) for each in batch.identifiers(index)),
+        body.message_id,
+        body.traits,
+        frame.time_us,
+        frame.stamp_us,
+        frame.stream,
+        max(version for _, version in batch.rules),
+    )
