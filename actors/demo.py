@@ -18,74 +18,70 @@ from actors.launch import DEV_ACCESS_TOKEN, DEV_WRITE_KEY, serve
 from unify_grpc.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unify_client import Event, EventResult, Profile
 
 SHARDS = 2
 WIDTH_MIN = 110
 
 
+PHONE = {"device": {"type": "android", "id": "android-7f3a"}}
+APP = {"device": {"type": "ios", "id": "ios-91c2"}}
+
+
 def journey() -> list[tuple[str, Event]]:
     """Returns what two people do, in order, each with a sentence that says it."""
     start = datetime.now(UTC) - timedelta(hours=1)
-    minutes = iter(range(60))
+    times = (start + timedelta(minutes=minute) for minute in range(60))
+    told: list[tuple[str, Event]] = []
 
-    def told(text: str, message_id: str, make: Any, **fields: Any) -> tuple[str, Event]:
-        at = start + timedelta(minutes=next(minutes))
-        return text, make(message_id=message_id, timestamp=at, **fields)
+    def tell(text: str, make: Callable[..., Event], *args: str, **fields: Any) -> None:
+        message_id = f"m{len(told) + 1}"
+        event = make(*args, message_id=message_id, timestamp=next(times), **fields)
+        told.append((text, event))
 
-    phone = {"device": {"type": "android", "id": "android-7f3a"}}
-    app = {"device": {"type": "ios", "id": "ios-91c2"}}
-    return [
-        told("somebody looks around on a phone", "m1", page, name="Home", anonymous_id="phone-1"),
-        told(
-            "still anonymous, in the shop's app",
-            "m2",
-            lambda **each: track("Product Viewed", **each),
-            anonymous_id="phone-1",
-            context=phone,
-            properties={"sku": "A-1", "price": 49.5},
-        ),
-        told(
-            "signs up",
-            "m3",
-            identify,
-            user_id="user-1",
-            anonymous_id="phone-1",
-            traits={"email": "user-1@example.com", "first_name": "U.", "plan": "free"},
-        ),
-        told("a laptop, not signed in", "m4", page, name="Pricing", anonymous_id="laptop-1"),
-        told(
-            "signs in on the laptop",
-            "m5",
-            lambda **each: track("Signed In", **each),
-            user_id="user-1",
-            anonymous_id="laptop-1",
-        ),
-        told(
-            "a second app, known by its address only",
-            "m6",
-            identify,
-            anonymous_id="app-2",
-            traits={"email": "User-1@example.com", "plan": "pro"},
-            context=app,
-        ),
-        told(
-            "orders on the family's tablet",
-            "m7",
-            lambda **each: track("Order Completed", **each),
-            user_id="user-1",
-            anonymous_id="tablet-1",
-            properties={"total": 120},
-        ),
-        told(
-            "somebody else signs in on that tablet",
-            "m8",
-            identify,
-            user_id="user-2",
-            anonymous_id="tablet-1",
-            traits={"email": "user-2@example.com", "first_name": "V."},
-        ),
-    ]
+    tell("somebody looks around on a phone", page, "Home", anonymous_id="phone-1")
+    tell(
+        "still anonymous, in the shop's app",
+        track,
+        "Product Viewed",
+        anonymous_id="phone-1",
+        context=PHONE,
+        properties={"sku": "A-1", "price": 49.5},
+    )
+    tell(
+        "signs up",
+        identify,
+        user_id="user-1",
+        anonymous_id="phone-1",
+        traits={"email": "user-1@example.com", "first_name": "U.", "plan": "free"},
+    )
+    tell("a laptop, not signed in", page, "Pricing", anonymous_id="laptop-1")
+    tell("signs in on the laptop", track, "Signed In", user_id="user-1", anonymous_id="laptop-1")
+    tell(
+        "a second app, known by its address only",
+        identify,
+        anonymous_id="app-2",
+        traits={"email": "User-1@example.com", "plan": "pro"},
+        context=APP,
+    )
+    tell(
+        "orders on the family's tablet",
+        track,
+        "Order Completed",
+        user_id="user-1",
+        anonymous_id="tablet-1",
+        properties={"total": 120},
+    )
+    tell(
+        "somebody else signs in on that tablet",
+        identify,
+        user_id="user-2",
+        anonymous_id="tablet-1",
+        traits={"email": "user-2@example.com", "first_name": "V."},
+    )
+    return told
 
 
 async def run_demo(*, is_kept: bool) -> int:

@@ -157,19 +157,17 @@ class Cluster:
 
 
 def _start_ray(settings: Settings, directory: Path) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(directory / "ray-token"))
-    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    token = directory / "ray-token"
     if not token.exists():
         descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
-    root = Path(__file__).resolve().parent.parent
-    # Workers inherit this; a runtime environment would cost two seconds at every start.
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    # For Ray's own processes, which inherit it. Workers find the code as this process does: a
+    # runtime environment would cost two seconds at every start.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     options: dict[str, Any] = {
         "namespace": names.NAMESPACE,
         "log_to_driver": settings.log_level == "debug",

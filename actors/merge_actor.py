@@ -23,21 +23,15 @@ from actors.hosting import (
 )
 from unify_grpc.machines.control_machine import RulesVersion
 from unify_grpc.machines.links import LookedUp, PendingLink, Void, decoder, encode
-from unify_grpc.machines.merge_machine import (
-    MACHINE_VERSION,
-    Answer,
-    AskRules,
-    LookUp,
-    MergeMachine,
-    SendPush,
-)
+from unify_grpc.machines.merge_machine import MACHINE_VERSION, MergeMachine
+from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
 from unify_grpc.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from unify_grpc.machines.links import Decided
-    from unify_grpc.machines.merge_machine import Message
+    from unify_grpc.machines.merge_messages import Message
     from unify_grpc.machines.tables import Decision
     from unify_grpc.placement.slots import ShardMap
 

@@ -21,7 +21,8 @@ from unify_grpc.machines.batch import pack_batch
 from unify_grpc.machines.framing import Framed, MarkMaker, Side, SpaceView, frame_event
 from unify_grpc.machines.journal import decode_profile
 from unify_grpc.machines.links import DUPLICATE, Decided, Push, decoder
-from unify_grpc.machines.merge_machine import Answer, AskRules, LookUp, MergeMachine, SendPush
+from unify_grpc.machines.merge_machine import MergeMachine
+from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
 from unify_grpc.machines.reads import ListEvents
 from unify_grpc.machines.rows import NO_MEMBER, MemberRow
 from unify_grpc.machines.shard_machine import ShardMachine

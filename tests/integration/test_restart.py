@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +25,6 @@ from tests.integration.service import ACCESS_TOKEN, WRITE_KEY, Service, descenda
 from tests.integration.waiting import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from unify_client import Event
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
@@ -111,7 +111,7 @@ def test_links_pending_when_everything_dies_are_decided_after_the_start(tmp_path
         service.start()
         with UnifyClient(service.address, key=ACCESS_TOKEN) as reader:
             for number in range(40):
-                eventually(lambda at=number: is_visible(reader, at), f"link {number} is visible")  # type: ignore[misc]
+                eventually(partial(is_visible, reader, number), f"link {number} is visible")
         with UnifyClient(service.address, key=WRITE_KEY) as writer:
             again = writer.ingest([linking(each) for each in range(40)])
         assert {(EventStatus.DUPLICATE, Outcome.CREATED)} == {
@@ -166,7 +166,7 @@ def test_a_service_ends_itself_when_ray_dies(tmp_path: Path) -> None:
         raylet = next(
             number
             for number in descendants(service.pid)
-            if open(f"/proc/{number}/comm").read().strip() == "raylet"  # noqa: SIM115, PTH123
+            if Path(f"/proc/{number}/comm").read_text().strip() == "raylet"
         )
         os.kill(raylet, signal.SIGKILL)
         assert 70 == service.wait_for_exit()

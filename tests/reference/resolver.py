@@ -91,7 +91,7 @@ class Reference:
             if profile.collection == collection
         }
 
-    def traits(self, collection: str, type: str, value: str) -> dict[str, Any]:  # noqa: A002 - the word callers use
+    def traits(self, collection: str, type: str, value: str) -> dict[str, Any]:  # noqa: A002  # its name - the word callers use
         """The traits of the identifier's profile, without the removed; empty if nobody has it."""
         joined: dict[str, Cell] = {}
         for identifier in self._members(collection, type, value):
@@ -99,7 +99,7 @@ class Reference:
                 _join(joined, name, cell)
         return {name: cell.value for name, cell in joined.items() if cell.value is not None}
 
-    def events(self, collection: str, type: str, value: str) -> list[str]:  # noqa: A002
+    def events(self, collection: str, type: str, value: str) -> list[str]:  # noqa: A002  # its name
         """Message ids of the profile's history; of its aliases only, for an id without profile."""
         members = self._members(collection, type, value)
         return [message_id for identifier in members for message_id in self._history[identifier]]
@@ -109,11 +109,11 @@ class Reference:
         """Profiles absorbed so far, in both collections together."""
         return len(self._profiles.absorbed)
 
-    def founded_by(self, collection: str, type: str, value: str) -> int:  # noqa: A002
+    def founded_by(self, collection: str, type: str, value: str) -> int:  # noqa: A002  # its name
         """Index of the event that founded the identifier's profile; KeyError if it has none."""
         return self._profiles.owner[self._identifier(collection, type, value)].founded_by
 
-    def segment_id(self, collection: str, type: str, value: str) -> str | None:  # noqa: A002
+    def segment_id(self, collection: str, type: str, value: str) -> str | None:  # noqa: A002  # its name
         """The canonical segment_id of the identifier's profile; None if it has none."""
         profile = self._profiles.owner.get(self._identifier(collection, type, value))
         return profile.segment_id if profile else None

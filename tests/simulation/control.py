@@ -63,5 +63,5 @@ class Control(Node):
             world.send(
                 f"rules {self.version}",
                 shard,
-                lambda shard=shard: shard.append(shown),  # type: ignore[misc]
+                lambda shard=shard: shard.append(shown),  # type: ignore[misc]  # bound early
             )

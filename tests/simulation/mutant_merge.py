@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from unify_grpc.machines import journal, merge_machine
-from unify_grpc.machines.merge_machine import MergeMachine, _Phases
+from unify_grpc.machines.deciding import write_down
+from unify_grpc.machines.merge_machine import MergeMachine
+from unify_grpc.machines.push_phases import PushPhases
 from unify_grpc.placement.members import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from unify_grpc.machines.journal import Decision as LinkDecision
     from unify_grpc.machines.links import Founding, LookedUp, Push
-    from unify_grpc.machines.merge_machine import Message
+    from unify_grpc.machines.merge_messages import Message
     from unify_grpc.machines.tables import Decision
 
 Phase = dict[int, "Push"]
@@ -43,7 +45,7 @@ class AcksRepeatsAtOnce(MergeMachine):
             yield from super()._await_record(request, index, answer, record)
 
 
-class BindingsFirst(_Phases):
+class BindingsFirst(PushPhases):
     """Pushes pointers before targets."""
 
     def finish(self) -> list[Phase]:
@@ -52,7 +54,7 @@ class BindingsFirst(_Phases):
         return [second, first, third]
 
 
-class ProfilesAlone(_Phases):
+class ProfilesAlone(PushPhases):
     """Pushes all bindings in the second phase."""
 
     def finish(self) -> list[Phase]:
@@ -64,7 +66,7 @@ class ProfilesAlone(_Phases):
         return [first, second, third]
 
 
-class MemoryEarly(_Phases):
+class MemoryEarly(PushPhases):
     """Pushes link memory together with the bindings."""
 
     def finish(self) -> list[Phase]:
@@ -76,7 +78,7 @@ class MemoryEarly(_Phases):
         return [first, second, third]
 
 
-class ClearsEarly(_Phases):
+class ClearsEarly(PushPhases):
     """Clears pending marks together with the bindings."""
 
     def finish(self) -> list[Phase]:
@@ -88,7 +90,7 @@ class ClearsEarly(_Phases):
         return [first, second, third]
 
 
-class ChangedBindingsOnly(_Phases):
+class ChangedBindingsOnly(PushPhases):
     """Leaves out the bindings that an earlier decision pushes already."""
 
     first_seq = 0
@@ -110,7 +112,7 @@ class ChangedBindingsOnly(_Phases):
         return phases
 
 
-class ForgetsAbsorbed(_Phases):
+class ForgetsAbsorbed(PushPhases):
     """Binds the identifiers of the event only."""
 
     def add(self, decision: LinkDecision) -> None:
@@ -135,7 +137,7 @@ class DecidesTwice(MergeMachine):
 
     def _decide_round(self, number: int, decision: Decision[Message, None]) -> None:
         view = self.view
-        self.view = _NothingDecided(view)  # type: ignore[assignment]
+        self.view = _NothingDecided(view)  # type: ignore[assignment]  # it answers what is asked
         super()._decide_round(number, decision)
         self.view = view
 
@@ -173,7 +175,7 @@ class LookUpsFirst(MergeMachine):
 
     def _decide(self, working: Any, link: Any, seq: int) -> LinkDecision:
         founded = {key for key, found in self._looked_up.items() if found.founding is not None}
-        return super()._decide(_NotLinked(working, founded), link, seq)  # type: ignore[arg-type]
+        return super()._decide(_NotLinked(working, founded), link, seq)  # type: ignore[arg-type]  # it answers what is asked
 
 
 class AnyLookUpCounts(MergeMachine):
@@ -215,21 +217,17 @@ class ConfirmsEarly(MergeMachine):
         self.confirmed = max(self.confirmed, record)
 
 
-class CreatedByEventTime(MergeMachine):
+def created_by_event_time(*arguments: Any) -> LinkDecision:
     """Takes the time of its first event for the moment a profile was created."""
-
-    def _record(self, *arguments: Any) -> LinkDecision:
-        decided = super()._record(*arguments)
-        if decided.order == decided.seq:
-            return replace(decided, created_us=decided.time_us)
-        return decided
+    decided = write_down(*arguments)
+    if decided.order == decided.seq:
+        return replace(decided, created_us=decided.time_us)
+    return decided
 
 
-class NotRaised(MergeMachine):
+def not_raised(*arguments: Any) -> LinkDecision:
     """Leaves the stamp of a linked profile as it was received."""
-
-    def _record(self, *arguments: Any) -> LinkDecision:
-        decided = super()._record(*arguments)
-        if decided.order == decided.seq:
-            return replace(decided, created_us=decided.stamp_us)
-        return decided
+    decided = write_down(*arguments)
+    if decided.order == decided.seq:
+        return replace(decided, created_us=decided.stamp_us)
+    return decided

@@ -9,35 +9,35 @@ from msgspec.structs import replace
 from tests.simulation.gateway import Gateway
 from tests.simulation.nodes import Crashed, MergeNode, ShardNode
 from unify_grpc.identity.outcomes import Outcome
-from unify_grpc.machines import rows, shard_machine
+from unify_grpc.machines import append_run, pushed_rows, rows
 from unify_grpc.machines.batch import Batch
 from unify_grpc.machines.links import DUPLICATE
-from unify_grpc.machines.shard_machine import PARTNER_BYTES, ShardMachine
+from unify_grpc.machines.pushed_rows import PARTNER_BYTES
+from unify_grpc.machines.shard_machine import ShardMachine
 from unify_grpc.placement.members import KEY_BYTES
 from unify_grpc.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from unify_grpc.machines.append_run import AppendRun
     from unify_grpc.machines.links import Append, BindingPush, ClearPush, PendingLink, ProfilePush
-    from unify_grpc.machines.shard_machine import _AppendRun, _Rows
+    from unify_grpc.machines.shard_rows import ShardRows
     from unify_grpc.machines.tables import Decision
 
-_answer_duplicate = shard_machine._AppendRun._answer_duplicate
-_list_pending = shard_machine._AppendRun._list_pending
-_apply_binding = shard_machine._apply_binding
-_apply_profile = shard_machine._apply_profile
-_apply_clear = shard_machine._apply_clear
+_answer_duplicate = append_run.AppendRun._answer_duplicate
+_list_pending = append_run.AppendRun._list_pending
+_apply_binding = pushed_rows.apply_binding
+_apply_profile = pushed_rows.apply_profile
+_apply_clear = pushed_rows.apply_clear
 
 
-def no_dedupe(run: _AppendRun, *arguments: Any) -> None:
+def no_dedupe(run: AppendRun, *arguments: Any) -> None:
     """Finds no duplicate."""
     del run, arguments
 
 
-def duplicates_finished(
-    run: _AppendRun, index: int, position: int, member: bytes, row: Any
-) -> None:
+def duplicates_finished(run: AppendRun, index: int, position: int, member: bytes, row: Any) -> None:
     """Answers every duplicate as if it were finished."""
     if run.working.get(rows.pending_key(position)) is None:
         _answer_duplicate(run, index, position, member, row)
@@ -46,17 +46,17 @@ def duplicates_finished(
     run.roots.append(row.root or member)
 
 
-def no_outcome(working: _Rows, push: ClearPush) -> None:
+def no_outcome(working: ShardRows, push: ClearPush) -> None:
     """Ends a pending link without keeping how."""
     working.put(rows.pending_key(push.position), None)
 
 
-def no_clear(working: _Rows, push: ClearPush) -> None:
+def no_clear(working: ShardRows, push: ClearPush) -> None:
     """Leaves the link pending."""
     del working, push
 
 
-def bundled_clear(working: _Rows, push: ClearPush) -> None:
+def bundled_clear(working: ShardRows, push: ClearPush) -> None:
     """Ends a pending link unless something newer is known of its anchor."""
     anchor = working.get(rows.pending_key(push.position))
     row = working.find_member(anchor) if anchor is not None else None
@@ -64,19 +64,19 @@ def bundled_clear(working: _Rows, push: ClearPush) -> None:
         _apply_clear(working, push)
 
 
-def unversioned_binding(working: _Rows, push: BindingPush) -> Any:
+def unversioned_binding(working: ShardRows, push: BindingPush) -> Any:
     """Applies any binding that comes."""
     working.member(push.member, push.space, push.collection).seq = 0
     return _apply_binding(working, push)
 
 
-def unversioned_profile(working: _Rows, push: ProfilePush) -> None:
+def unversioned_profile(working: ShardRows, push: ProfilePush) -> None:
     """Applies any profile row that comes."""
     working.put(rows.PROFILE + push.root, None)
     _apply_profile(working, push)
 
 
-def profile_without_founder(working: _Rows, push: ProfilePush) -> None:
+def profile_without_founder(working: ShardRows, push: ProfilePush) -> None:
     """Writes a profile row and leaves its founding member as it is."""
     row = working.member(push.root, push.space, push.collection)
     before = (row.root, row.seq)
@@ -84,7 +84,7 @@ def profile_without_founder(working: _Rows, push: ProfilePush) -> None:
     row.root, row.seq = before
 
 
-def founder_with_seq(working: _Rows, push: ProfilePush) -> None:
+def founder_with_seq(working: ShardRows, push: ProfilePush) -> None:
     """Binds the founding member at the profile row's seq, above that of its own binding."""
     row = working.member(push.root, push.space, push.collection)
     _apply_profile(working, push)
@@ -92,7 +92,7 @@ def founder_with_seq(working: _Rows, push: ProfilePush) -> None:
         row.root, row.seq, row.dirty = push.root, push.seq, True
 
 
-def some_partner(run: _AppendRun, row: Any, at: int, count: int, epoch: int) -> bool:
+def some_partner(run: AppendRun, row: Any, at: int, count: int, epoch: int) -> bool:
     """Takes an event for known if one of its identifiers is a partner."""
     known = {
         row.partners[each : each + PARTNER_BYTES]
@@ -106,7 +106,7 @@ def some_partner(run: _AppendRun, row: Any, at: int, count: int, epoch: int) -> 
 
 
 def no_pending_mark(
-    run: _AppendRun, index: int, position: int, anchor: bytes, batch: Batch, flag: int = 0
+    run: AppendRun, index: int, position: int, anchor: bytes, batch: Batch, flag: int = 0
 ) -> None:
     """Lists a novel link and leaves no mark of it."""
     _list_pending(run, index, position, anchor, batch, flag)
@@ -118,10 +118,10 @@ class ReplaysDuplicates(ShardMachine):
 
     def replay(self, number: int, record: bytes) -> dict[bytes, bytes | None]:
         """Takes every event of the record for new."""
-        if record[:1] != shard_machine.APPEND_RECORD:
+        if record[:1] != append_run.APPEND_RECORD:
             return super().replay(number, record)
-        batch = shard_machine.batch_in(record)
-        return shard_machine._AppendRun(self, batch, number, {}).run().changes
+        batch = append_run.batch_in(record)
+        return append_run.AppendRun(self, batch, number, {}).run().changes
 
 
 class FoundingNotPassedOn(ShardMachine):

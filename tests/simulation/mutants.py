@@ -22,14 +22,14 @@ from tests.simulation.mutant_merge import (
     ChangedBindingsOnly,
     ClearsEarly,
     ConfirmsEarly,
-    CreatedByEventTime,
     DecidesTwice,
     ForgetsAbsorbed,
     LookUpsFirst,
     MemoryEarly,
-    NotRaised,
     ProfilesAlone,
     PushesNothingAgain,
+    created_by_event_time,
+    not_raised,
 )
 from tests.simulation.mutant_shard import (
     AdoptsStaleRules,
@@ -53,7 +53,7 @@ from tests.simulation.mutant_shard import (
     unversioned_profile,
 )
 from tests.simulation.world import Parts
-from unify_grpc.machines import merge_machine, shard_machine
+from unify_grpc.machines import append_run, merge_machine, shard_machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Mutant:
             yield self.parts
 
 
-_RUN = shard_machine._AppendRun
+_RUN = append_run.AppendRun
 
 MUTANTS = (
     Mutant(
@@ -101,7 +101,7 @@ MUTANTS = (
         name="outcome_not_kept",
         breaks="a duplicate is answered with the stored outcome",
         seed=0,
-        patches=((shard_machine, "_apply_clear", no_outcome),),
+        patches=((shard_machine, "apply_clear", no_outcome),),
     ),
     Mutant(
         name="acked_at_decision",
@@ -131,58 +131,58 @@ MUTANTS = (
         name="bindings_without_versions",
         breaks="an older binding is ignored",
         seed=9,
-        patches=((shard_machine, "_apply_binding", unversioned_binding),),
+        patches=((shard_machine, "apply_binding", unversioned_binding),),
     ),
     Mutant(
         name="profiles_without_versions",
         breaks="an older profile row is ignored",
         seed=110,
-        patches=((shard_machine, "_apply_profile", unversioned_profile),),
+        patches=((shard_machine, "apply_profile", unversioned_profile),),
     ),
     Mutant(
         name="bindings_before_profiles",
         breaks="targets before pointers",
         seed=11,
-        patches=((merge_machine, "_Phases", BindingsFirst),),
+        patches=((merge_machine, "PushPhases", BindingsFirst),),
     ),
     Mutant(
         name="founder_not_bound_with_profile",
         breaks="a profile row binds its founding member in the same commit",
         seed=52,
         patches=(
-            (merge_machine, "_Phases", ProfilesAlone),
-            (shard_machine, "_apply_profile", profile_without_founder),
+            (merge_machine, "PushPhases", ProfilesAlone),
+            (shard_machine, "apply_profile", profile_without_founder),
         ),
     ),
     Mutant(
         name="founder_outranks_its_binding",
         breaks="how a founding member joined is kept, also when later rows travel with it",
         seed=634,
-        patches=((shard_machine, "_apply_profile", founder_with_seq),),
+        patches=((shard_machine, "apply_profile", founder_with_seq),),
     ),
     Mutant(
         name="memory_with_bindings",
         breaks="link memory comes after every ack of phase 2",
         seed=116,
-        patches=((merge_machine, "_Phases", MemoryEarly),),
+        patches=((merge_machine, "PushPhases", MemoryEarly),),
     ),
     Mutant(
         name="clearing_with_bindings",
         breaks="a pending mark is cleared after every ack of phase 2",
         seed=109,
-        patches=((merge_machine, "_Phases", ClearsEarly),),
+        patches=((merge_machine, "PushPhases", ClearsEarly),),
     ),
     Mutant(
         name="changed_bindings_only",
         breaks="an ack waits for its own rows, all of which its decision pushes",
         seed=2,
-        patches=((merge_machine, "_Phases", ChangedBindingsOnly),),
+        patches=((merge_machine, "PushPhases", ChangedBindingsOnly),),
     ),
     Mutant(
         name="absorbed_not_rebound",
         breaks="a decision binds every member that it moves",
         seed=9,
-        patches=((merge_machine, "_Phases", ForgetsAbsorbed),),
+        patches=((merge_machine, "PushPhases", ForgetsAbsorbed),),
     ),
     Mutant(
         name="decided_twice",
@@ -194,13 +194,13 @@ MUTANTS = (
         name="clearing_tied_to_a_version",
         breaks="a mark is cleared whatever else is newer",
         seed=4,
-        patches=((shard_machine, "_apply_clear", bundled_clear),),
+        patches=((shard_machine, "apply_clear", bundled_clear),),
     ),
     Mutant(
         name="never_cleared",
         breaks="no link stays pending",
         seed=4,
-        patches=((shard_machine, "_apply_clear", no_clear),),
+        patches=((shard_machine, "apply_clear", no_clear),),
     ),
     Mutant(
         name="no_pending_mark",
@@ -242,7 +242,7 @@ MUTANTS = (
         name="stream_order_ignored",
         breaks="a founding later in the link's stream did not exist before it",
         seed=9,
-        patches=((merge_machine, "_existed_before", lambda founding, link: True),),  # noqa: ARG005
+        patches=((merge_machine, "_existed_before", lambda founding, link: True),),  # noqa: ARG005  # named as in the function
     ),
     Mutant(
         name="founding_not_passed_on",
@@ -284,13 +284,13 @@ MUTANTS = (
         name="created_by_event_time",
         breaks="created first is decided by stamps",
         seed=9,
-        parts=Parts(merge_machine=CreatedByEventTime),
+        patches=((merge_machine, "write_down", created_by_event_time),),
     ),
     Mutant(
         name="stamp_not_raised",
         breaks="a linked profile's stamp is not below any earlier one in the journal",
         seed=56,
-        parts=Parts(merge_machine=NotRaised),
+        patches=((merge_machine, "write_down", not_raised),),
     ),
     Mutant(
         name="one_partner_is_enough",

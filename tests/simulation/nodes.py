@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.simulation.violation import require
-from unify_grpc.machines.merge_machine import Answer, AskRules, LookUp, SendPush
+from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
 from unify_grpc.machines.shard_reader import ShardReader
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class MergeNode(Node):
                 self,
                 shard,
                 "sweep",
-                lambda shard=shard: shard.list_pending(before_us),  # type: ignore[misc]
+                lambda shard=shard: shard.list_pending(before_us),  # type: ignore[misc]  # bound early
                 self._take_swept,
             )
 

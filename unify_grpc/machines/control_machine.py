@@ -205,52 +205,22 @@ class ControlMachine:
             return Decision(SpaceCreated(None, is_repeat=False))
         deployment = self.deployment
         assert deployment is not None, "a deployment is founded before its spaces"
-        rules = RulesVersion(1, command.rules, command.now_us, command.author)
-        space = SpaceRecord(
-            FORMAT,
-            deployment.next_space,
-            command.space_id,
-            command.name,
-            command.now_us,
-            command.secret,
-            [rules],
+        space = _space_of(command, deployment.next_space)
+        write_key, access_token = _credentials_of(command, deployment)
+        counted = msgspec.structs.replace(
+            deployment,
+            next_space=deployment.next_space + 1,
+            next_source=deployment.next_source + 1,
         )
-        write_key = Credential(
-            FORMAT,
-            hash_credential(command.write_key),
-            WRITE_KEY,
-            space.number,
-            deployment.next_source,
-            command.source_id,
-            "default",
-            [],
-            command.now_us,
-        )
-        access_token = Credential(
-            FORMAT,
-            hash_credential(command.access_token),
-            ACCESS_TOKEN,
-            space.number,
-            0,
-            command.access_token_id,
-            "default",
-            command.scopes,
-            command.now_us,
-        )
+        number = space.number.to_bytes(4, "big")
         changes: Changes = {
-            _SPACE + space.number.to_bytes(4, "big"): _encode(space),
+            _SPACE + number: _encode(space),
             _CREDENTIAL + write_key.hash: _encode(write_key),
             _CREDENTIAL + access_token.hash: _encode(access_token),
-            _DEPLOYMENT: _encode(
-                msgspec.structs.replace(
-                    deployment,
-                    next_space=deployment.next_space + 1,
-                    next_source=deployment.next_source + 1,
-                )
-            ),
+            _DEPLOYMENT: _encode(counted),
         }
         if command.request_id:
-            changes[_REQUEST + command.request_id.encode()] = space.number.to_bytes(4, "big")
+            changes[_REQUEST + command.request_id.encode()] = number
         return _decide(SpaceCreated(space, is_repeat=False), changes)
 
     def directory(self) -> Directory:
@@ -262,6 +232,40 @@ class ControlMachine:
             list(self.spaces.values()),
             list(self.credentials.values()),
         )
+
+
+def _space_of(command: NewSpace, number: int) -> SpaceRecord:
+    rules = RulesVersion(1, command.rules, command.now_us, command.author)
+    return SpaceRecord(
+        FORMAT, number, command.space_id, command.name, command.now_us, command.secret, [rules]
+    )
+
+
+def _credentials_of(command: NewSpace, deployment: Deployment) -> tuple[Credential, Credential]:
+    """Returns the write key and the access token that a new space starts with."""
+    write_key = Credential(
+        FORMAT,
+        hash_credential(command.write_key),
+        WRITE_KEY,
+        deployment.next_space,
+        deployment.next_source,
+        command.source_id,
+        "default",
+        [],
+        command.now_us,
+    )
+    access_token = Credential(
+        FORMAT,
+        hash_credential(command.access_token),
+        ACCESS_TOKEN,
+        deployment.next_space,
+        0,
+        command.access_token_id,
+        "default",
+        command.scopes,
+        command.now_us,
+    )
+    return write_key, access_token
 
 
 def _decide(reply: T, changes: Changes) -> Decision[None, T]:

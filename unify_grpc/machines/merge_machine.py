@@ -13,30 +13,28 @@ Phases are kept per round, not per decision: it is the same promise with a tenth
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from unify_grpc.identity.resolution import Candidate, Owned, ProfileView, Resolution, resolve
+from unify_grpc.identity.resolution import Candidate, Owned, ProfileView, resolve
 from unify_grpc.identity.rules import Rules
 from unify_grpc.machines import journal
+from unify_grpc.machines.deciding import Parts, view_of, write_down
+from unify_grpc.machines.flights import Flight, Outbox, Request, Told
 from unify_grpc.machines.journal import Decision as LinkDecision
 from unify_grpc.machines.journal import Round
 from unify_grpc.machines.links import (
-    BindingPush,
-    ClearPush,
     Decided,
     Founding,
     LookedUp,
-    MemoryPush,
     PendingLink,
-    ProfilePush,
     Push,
     Void,
     encode,
-    partner_of,
 )
+from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, Message, SendPush
+from unify_grpc.machines.push_phases import PushPhases
 from unify_grpc.machines.tables import Decision, View, Working
 from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
@@ -57,82 +55,6 @@ _decode_voids = msgspec.msgpack.Decoder(list[Void]).decode
 _RULES_RECORD_BODY = msgspec.msgpack.Decoder(tuple[int, int, bytes])
 
 
-@dataclass(frozen=True, slots=True)
-class LookUp:
-    """Ask a shard what it knows of identifiers."""
-
-    shard: int
-    round: int
-    keys: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SendPush:
-    """Have a shard apply rows; answered by `pushed` with the same number."""
-
-    shard: int
-    number: int
-    push: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AskRules:
-    """Ask control for rules of a space, at least this version; answered by `adopt_rules`."""
-
-    space: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Tell who handed links over how they ended, in the order they were handed over."""
-
-    request: int
-    decided: list[Decided]
-
-
-Message = LookUp | SendPush | AskRules | Answer
-
-
-@dataclass(slots=True)
-class _Request:
-    """Links handed over together, and the answers that are in."""
-
-    number: int | None
-    """None: from a sweep, nobody waits."""
-    links: list[PendingLink]
-    answers: list[Decided | None] = field(default_factory=list)
-    missing: int = 0
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A durable round on its way to the shards."""
-
-    record: int
-    phases: list[dict[int, Push]]
-    """Rows by shard, of each phase."""
-    phase: int = 0
-    awaited: set[int] = field(default_factory=set)
-    """Shards whose ack of the present phase is missing."""
-    visible: bool = False
-    """Whether phases 1 and 2 are acked."""
-    waiting: list[tuple[_Request, int, Decided]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Outbox:
-    """Rows queued for one shard; one push is under way at a time, later rows travel together."""
-
-    queue: list[tuple[_Flight, Push]] = field(default_factory=list)
-    sent: list[_Flight] = field(default_factory=list)
-    message: SendPush | None = None
-
-
-_Told = tuple[_Request, int, Decided, int]
-"""Who is told, at which place of its links, what, and the record that it waits for."""
-
-
 class MergeMachine:
     """Decides links. Volatile state is rebuilt from the store by `load` and `recover`."""
 
@@ -144,17 +66,17 @@ class MergeMachine:
         self.seq = 0
         """Of the last decision."""
         self.confirmed = 0
-        self._inbox: deque[_Request] = deque()
-        self._round: list[_Request] | None = None
+        self._inbox: deque[Request] = deque()
+        self._round: list[Request] | None = None
         self._round_number = 0
         self._looked_up: dict[bytes, LookedUp] = {}
         self._awaited_look_ups: dict[int, LookUp] = {}
         self._awaited_rules: dict[int, AskRules] = {}
-        self._staged: tuple[int, list[LinkDecision], list[_Told]] | None = None
-        self._flights: dict[int, _Flight] = {}
+        self._staged: tuple[int, list[LinkDecision], list[Told]] | None = None
+        self._flights: dict[int, Flight] = {}
         self._landed = 0
         """The newest record whose flight is through."""
-        self._outboxes: dict[int, _Outbox] = {}
+        self._outboxes: dict[int, Outbox] = {}
         self._push_number = 0
 
     # -- start-up ---------------------------------------------------------------------------
@@ -213,7 +135,7 @@ class MergeMachine:
             number: of the journal record that a decision may become.
         """
         if links:
-            request_ = _Request(request, list(links), [None] * len(links), len(links))
+            request_ = Request(request, list(links), [None] * len(links), len(links))
             self._inbox.append(request_)
         return self.go_on(number)
 
@@ -337,7 +259,7 @@ class MergeMachine:
         assert self._round is not None
         working = Working(self.view)
         decisions: list[LinkDecision] = []
-        answers: list[_Told] = []
+        answers: list[Told] = []
         seq = self.seq
         for request in self._round:
             for index, link in enumerate(request.links):
@@ -374,7 +296,7 @@ class MergeMachine:
             bound = journal.find_member(working, member)
             if bound is not None:
                 if bound.root not in linked:
-                    linked[bound.root] = _view_of(working, bound.root)
+                    linked[bound.root] = view_of(working, bound.root)
                 owners[member] = linked[bound.root]
                 continue
             founding = link.founding if not index else self._founding(member)
@@ -389,53 +311,8 @@ class MergeMachine:
         ]
         rules = self.rules[link.space]
         resolution = resolve(candidates, owners, rules, link.time_us)
-        return self._record(working, link, seq, members, owners, linked, foundings, resolution)
-
-    def _record(
-        self,
-        working: Working,
-        link: PendingLink,
-        seq: int,
-        members: list[bytes],
-        owners: dict[Hashable, ProfileView],
-        linked: dict[bytes, ProfileView],
-        foundings: dict[int, Founding],
-        resolution: Resolution,
-    ) -> LinkDecision:
-        """Writes a resolution down with everything its rows follow from."""
-        if resolution.survivor is None:
-            root = members[0]
-            newest = journal.newest_stamp(working, link.space)
-            created_us, order = max(link.stamp_us, newest), seq
-        else:
-            root = cast("bytes", resolution.survivor)
-            created_us, order, _ = next(view.created for view in owners.values() if view.id == root)
-        kept = sorted({*resolution.kept, *resolution.unharmed})
-        return LinkDecision(
-            seq=seq,
-            shard=link.shard,
-            position=link.position,
-            space=link.space,
-            collection=link.collection,
-            rules_version=self.rules[link.space].version,
-            time_us=link.time_us,
-            stamp_us=link.stamp_us,
-            source=link.source,
-            message_id=link.message_id,
-            ids=[
-                (member, type_, value)
-                for member, (_, type_, value) in zip(members, link.ids, strict=True)
-            ],
-            outcome=int(resolution.outcome),
-            root=root,
-            created_us=created_us,
-            order=order,
-            merges=resolution.merges,
-            kept=kept,
-            drops=[(index, int(reason)) for index, reason in resolution.dropped],
-            absorbed=[each for each in linked if each in resolution.absorbed],
-            adopted=[(index, foundings[index]) for index in kept if index in foundings],
-        )
+        parts = Parts(working, link, seq, members, owners, linked, foundings)
+        return write_down(parts, rules.version, resolution)
 
     def _member(self, key: bytes) -> bytes:
         """Returns a key's present member; the tables outrank a look-up."""
@@ -457,13 +334,13 @@ class MergeMachine:
         self,
         record: int,
         decisions: list[LinkDecision],
-        answers: list[_Told],
+        answers: list[Told],
     ) -> list[Message]:
         """Starts the three phases of a durable round, with the rows as they are now."""
-        phases = _Phases(Working(self.view), self.shard_map)
+        phases = PushPhases(Working(self.view), self.shard_map)
         for decided in decisions:
             phases.add(decided)
-        flight = _Flight(record, phases.finish())
+        flight = Flight(record, phases.finish())
         self._flights[record] = flight
         messages: list[Message] = []
         for answer in answers:
@@ -472,7 +349,7 @@ class MergeMachine:
         return messages
 
     def _await_record(
-        self, request: _Request, index: int, answer: Decided, record: int
+        self, request: Request, index: int, answer: Decided, record: int
     ) -> Iterator[Message]:
         """Answers a link when the round that decided it is visible."""
         flight = self._flights.get(record)
@@ -481,7 +358,7 @@ class MergeMachine:
         else:
             flight.waiting.append((request, index, answer))
 
-    def _next_phase(self, flight: _Flight) -> list[Message]:
+    def _next_phase(self, flight: Flight) -> list[Message]:
         """Starts a flight's next phase that has rows; only the phases of one flight are ordered."""
         messages: list[Message] = []
         while not flight.awaited:
@@ -498,7 +375,7 @@ class MergeMachine:
             flight.phase += 1
             flight.awaited = set(rows)
             for shard, push in sorted(rows.items()):
-                self._outboxes.setdefault(shard, _Outbox()).queue.append((flight, push))
+                self._outboxes.setdefault(shard, Outbox()).queue.append((flight, push))
             for shard in sorted(rows):
                 messages.extend(self._send(shard))
         return messages
@@ -534,106 +411,14 @@ class MergeMachine:
         self.rules[space] = Rules.from_document(document, row.version)
 
 
-def _view_of(working: Working, root: bytes) -> ProfileView:
-    row = journal.read_profile(working, root)
-    identifiers = [Owned(member, type_, joined_us) for member, type_, joined_us, _ in row.members]
-    return ProfileView(root, (row.created_us, row.order, root), row.merges, identifiers)
-
-
 def _existed_before(founding: Founding, link: PendingLink) -> bool:
     """Whether a founding that a look-up shows came before the link; later in its stream: no."""
     return founding.stream != link.stream or founding.stamp_us < link.stamp_us
 
 
-def _answer(request: _Request, index: int, answer: Decided) -> Iterator[Answer]:
+def _answer(request: Request, index: int, answer: Decided) -> Iterator[Answer]:
     if request.answers[index] is None:
         request.answers[index] = answer
         request.missing -= 1
         if not request.missing and request.number is not None:
             yield Answer(request.number, [each for each in request.answers if each])
-
-
-class _Phases:
-    """The rows of a round, by phase and shard, as they are at present."""
-
-    def __init__(self, working: Working, shard_map: ShardMap) -> None:
-        self.working = working
-        self.shard_map = shard_map
-        self.profiles: dict[bytes, journal.ProfileRow] = {}
-        self.bound: dict[bytes, bytes] = {}
-        """Members to bind, to the profile they belong to now."""
-        self.memories: dict[bytes, dict[bytes, None]] = {}
-        self.seqs: dict[bytes, int] = {}
-        self.clears: list[tuple[int, ClearPush]] = []
-
-    def add(self, decision: LinkDecision) -> None:
-        """Adds what one decision has to make visible."""
-        anchor = decision.ids[0][0]
-        row = journal.find_member(self.working, anchor)
-        assert row is not None, "a decided link's anchor is bound"
-        root = row.root
-        if root not in self.profiles:
-            self.profiles[root] = journal.read_profile(self.working, root)
-        for index in decision.kept:
-            self.bound[decision.ids[index][0]] = root
-        if decision.absorbed:
-            for member, _, _, since in self.profiles[root].members:
-                if since >= decision.seq:
-                    self.bound[member] = root
-        partners = [partner_of(decision.ids[index][0]) for index in decision.kept if index]
-        self.memories.setdefault(anchor, {}).update(dict.fromkeys(partners))
-        clear = ClearPush(
-            decision.position, decision.outcome, decision.root, decision.seq, decision.drops
-        )
-        self.clears.append((decision.shard, clear))
-
-    def finish(self) -> list[dict[int, Push]]:
-        """Returns the three phases; a binding at its profile's home travels with the profile."""
-        first: dict[int, Push] = {}
-        second: dict[int, Push] = {}
-        third: dict[int, Push] = {}
-        for root, row in self.profiles.items():
-            self._push(first, self.shard_map.shard_of(root)).profiles.append(
-                ProfilePush(
-                    root,
-                    row.seq,
-                    row.space,
-                    row.collection,
-                    row.created_us,
-                    row.merges,
-                    [each[0] for each in row.members],
-                )
-            )
-        for member, root in self.bound.items():
-            shard = self.shard_map.shard_of(member)
-            phase = first if shard == self.shard_map.shard_of(root) else second
-            self._push(phase, shard).bindings.append(self._binding(member, root))
-        for anchor, partners in self.memories.items():
-            seq = self.profiles[self.bound[anchor]].seq
-            push = self._push(third, self.shard_map.shard_of(anchor))
-            push.memories.append(MemoryPush(anchor, seq, 0, list(partners)))
-        for shard, clear in self.clears:
-            self._push(third, shard).clears.append(clear)
-        return [first, second, third]
-
-    def _binding(self, member: bytes, root: bytes) -> BindingPush:
-        row = journal.find_member(self.working, member)
-        assert row is not None, "a member to bind has a row"
-        profile = self.profiles[root]
-        return BindingPush(
-            member,
-            root,
-            profile.seq,
-            profile.space,
-            profile.collection,
-            row.type,
-            row.value,
-            row.joined_us,
-            row.source,
-            row.message_id,
-            row.founding_known,
-        )
-
-    @staticmethod
-    def _push(phase: dict[int, Push], shard: int) -> Push:
-        return phase.setdefault(shard, Push([], [], [], []))

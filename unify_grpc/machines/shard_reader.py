@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from unify_grpc.machines import rows
+from unify_grpc.machines.append_run import batch_in
 from unify_grpc.machines.batch import EVENT_TYPES, FLAG_ACCOUNT_SIDE, decode_body, encode_body
 from unify_grpc.machines.event_lists import chunk_times, unpack_chunk, unpack_tail
 from unify_grpc.machines.reads import (
@@ -19,7 +20,6 @@ from unify_grpc.machines.reads import (
     StoredEvent,
 )
 from unify_grpc.machines.rows import MemberRow
-from unify_grpc.machines.shard_machine import batch_in
 from unify_grpc.placement.members import KEY_BYTES, member_of
 
 if TYPE_CHECKING:

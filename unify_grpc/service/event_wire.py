@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -53,18 +53,20 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
         sent_us = _time_us(wire.sent_at) if wire.HasField("sent_at") else None
     except ValueError:
         return RejectionReason.INVALID_TIMESTAMP
-    external_ids = list(wire.external_ids) if wire.external_ids else None
-    user_id = wire.user_id if wire.HasField("user_id") else None
-    anonymous_id = wire.anonymous_id if wire.HasField("anonymous_id") else None
-    group_id = wire.group_id if wire.HasField("group_id") else None
-    previous_id = wire.previous_id if wire.HasField("previous_id") else None
+    ids = _Ids(
+        wire.user_id if wire.HasField("user_id") else None,
+        wire.anonymous_id if wire.HasField("anonymous_id") else None,
+        wire.group_id if wire.HasField("group_id") else None,
+        wire.previous_id if wire.HasField("previous_id") else None,
+        list(wire.external_ids) if wire.external_ids else None,
+    )
     event = ClientEvent(
         type=wire.type,
         message_id=wire.message_id,
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        group_id=group_id,
-        previous_id=previous_id,
+        user_id=ids.user_id,
+        anonymous_id=ids.anonymous_id,
+        group_id=ids.group_id,
+        previous_id=ids.previous_id,
         name=wire.name or None,
         timestamp_us=timestamp_us,
         original_timestamp_us=original_us,
@@ -72,26 +74,47 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
         traits=traits,
         properties=properties,
         context=context,
-        external_ids=external_ids,
+        external_ids=ids.external_ids,
         is_shallow=(
             _is_shallow(traits_json) and _is_shallow(properties_json) and _is_shallow(context_json)
         ),
     )
-    body = Body(
+    client_us = original_us if original_us is not None else timestamp_us
+    payloads = (traits_json, properties_json, context_json)
+    return Incoming(event, _body(wire, ids, payloads, client_us, sent_us))
+
+
+class _Ids(NamedTuple):
+    """The ids of an event; None is absent."""
+
+    user_id: str | None
+    anonymous_id: str | None
+    group_id: str | None
+    previous_id: str | None
+    external_ids: list[Any] | None
+
+
+def _body(
+    wire: Event,
+    ids: _Ids,
+    payloads: tuple[bytes, bytes, bytes],
+    client_us: int | None,
+    sent_us: int | None,
+) -> Body:
+    """Returns an event as it is stored; `payloads` are traits, properties and context."""
+    user_id, anonymous_id, group_id, previous_id, external_ids = ids
+    return Body(
         wire.message_id,
         wire.name,
-        traits_json,
-        properties_json,
-        context_json,
+        *payloads,
         _external_ids_json(external_ids) if external_ids else b"",
         user_id,
         anonymous_id,
         group_id,
         previous_id,
-        original_us if original_us is not None else timestamp_us,
+        client_us,
         sent_us,
     )
-    return Incoming(event, body)
 
 
 class _TooDeepError(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import unify_client
 from google.protobuf import duration_pb2
-from google.rpc import (  # type: ignore[import-untyped]  # published without types
+from google.rpc import (
     error_details_pb2,
     status_pb2,
 )

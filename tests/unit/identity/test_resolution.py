@@ -181,7 +181,7 @@ def test_a_limit_of_zero_keeps_the_anchor() -> None:
         (NOW_US + 7 * DAY_US, True),
     ],
 )
-def test_a_window_reaches_both_ways(link_us: int, is_kept: bool) -> None:  # noqa: FBT001
+def test_a_window_reaches_both_ways(link_us: int, is_kept: bool) -> None:  # noqa: FBT001  # a parameter
     """Only what joined less than the window before or after the event counts."""
     known = profile("A", "user_id:u", "anonymous_id:a", "anonymous_id:b", link_us=link_us)
     resolution = resolved("user_id:u anonymous_id:c", known, rules=WEEKLY)

@@ -9,14 +9,8 @@ import msgspec
 from tests.unit.machines.frames import SHARD_MAP, SPACE, key, member
 from unify_grpc.machines import journal
 from unify_grpc.machines.links import Decided, LookedUp, Push, Void, decoder
-from unify_grpc.machines.merge_machine import (
-    Answer,
-    AskRules,
-    LookUp,
-    MergeMachine,
-    Message,
-    SendPush,
-)
+from unify_grpc.machines.merge_machine import MergeMachine
+from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, Message, SendPush
 from unify_grpc.storage.memory import MemoryStore
 
 if TYPE_CHECKING:

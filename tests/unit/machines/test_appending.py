@@ -10,9 +10,9 @@ from tests.unit.machines.frames import RECEIVED_US, SOURCE, T0, batch, frame, ke
 from tests.unit.machines.one_shard import outcomes, roots
 from unify_grpc.machines.batch import FLAG_HISTORY, FLAG_TRAITS
 from unify_grpc.machines.links import BindingPush, MemoryPush, Push, partner_of
+from unify_grpc.machines.pushed_rows import PARTNERS_MAX
 from unify_grpc.machines.reads import Gather, Gathered, Locate, Located
 from unify_grpc.machines.rows import NO_MEMBER
-from unify_grpc.machines.shard_machine import PARTNERS_MAX
 
 if TYPE_CHECKING:
     from tests.unit.machines.one_shard import OneShard

@@ -19,13 +19,8 @@ from tests.unit.machines.one_merge import UNLIMITED, OneMerge
 from unify_grpc.identity.outcomes import DropReason, Outcome
 from unify_grpc.machines import journal
 from unify_grpc.machines.links import LookedUp
-from unify_grpc.machines.merge_machine import (
-    ROUND_LINKS_MAX,
-    Answer,
-    AskRules,
-    LookUp,
-    SendPush,
-)
+from unify_grpc.machines.merge_machine import ROUND_LINKS_MAX
+from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
 from unify_grpc.placement.members import member_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from tests.unit.machines.frames import RECEIVED_US, T0, founding, key, link, mem
 from tests.unit.machines.one_merge import OneMerge, rows_of
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.links import Void, partner_of
-from unify_grpc.machines.merge_machine import Answer, LookUp, SendPush
+from unify_grpc.machines.merge_messages import Answer, LookUp, SendPush
 
 if TYPE_CHECKING:
     from unify_grpc.machines.links import Push

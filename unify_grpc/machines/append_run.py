@@ -1,0 +1,290 @@
+"""One batch on its way into a shard's rows, as a command or from the log."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from unify_grpc.identity.outcomes import Outcome
+from unify_grpc.identity.traits import TraitCell, merge_traits
+from unify_grpc.machines import rows
+from unify_grpc.machines.batch import (
+    FLAG_ACCOUNT_SIDE,
+    FLAG_CONTEXT_TRAITS,
+    FLAG_HISTORY,
+    FLAG_TRAITS,
+    FRAME,
+    FRAME_BYTES,
+    Batch,
+)
+from unify_grpc.machines.event_lists import append_event, find_positions
+from unify_grpc.machines.links import DUPLICATE, PendingLink, encode
+from unify_grpc.machines.pushed_rows import PARTNER_BYTES
+from unify_grpc.machines.rows import MemberRow, SpaceRow
+from unify_grpc.machines.shard_rows import ShardRows
+from unify_grpc.placement.members import FIRST_INCARNATION, KEY_BYTES, member_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from unify_grpc.machines.shard_machine import ShardMachine
+
+APPEND_RECORD: Final = b"A"
+
+
+class _Context(msgspec.Struct):
+    """The part of an event's context that can set traits."""
+
+    traits: dict[str, msgspec.Raw]
+
+
+_DUPLICATE_COUNT = struct.Struct("<BH")
+_DUPLICATE = struct.Struct("<HQ")
+_TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CONTEXT = msgspec.json.Decoder(_Context)
+_CELLS = msgspec.msgpack.Decoder(dict[str, TraitCell])
+_CREATED = int(Outcome.CREATED)
+_ATTACHED = int(Outcome.ATTACHED)
+_PENDING = int(Outcome.PENDING)
+
+
+def pack_record(duplicates: Mapping[int, int], batch: bytes) -> bytes:
+    """Returns the log record of a batch: it names the duplicates that were found in it.
+
+    Args:
+        duplicates: index of an event in the batch to the log position it was stored at before.
+        batch: as it was received.
+    """
+    head = _DUPLICATE_COUNT.pack(APPEND_RECORD[0], len(duplicates))
+    pairs = [_DUPLICATE.pack(index, position) for index, position in duplicates.items()]
+    return b"".join((head, *pairs, batch))
+
+
+def duplicates_in(record: bytes) -> dict[int, int]:
+    """Returns the duplicates that an append record names."""
+    _, count = _DUPLICATE_COUNT.unpack_from(record)
+    start = _DUPLICATE_COUNT.size
+    return dict(
+        _DUPLICATE.unpack_from(record, start + each * _DUPLICATE.size) for each in range(count)
+    )
+
+
+def batch_in(record: bytes) -> Batch:
+    """Returns the batch inside an append record."""
+    _, count = _DUPLICATE_COUNT.unpack_from(record)
+    return Batch(record, _DUPLICATE_COUNT.size + count * _DUPLICATE.size)
+
+
+class AppendRun:
+    """One batch on its way into the rows, as a command or from the log."""
+
+    def __init__(
+        self, machine: ShardMachine, batch: Batch, number: int, known: dict[int, int] | None
+    ) -> None:
+        """Takes the duplicates found before (`known`) on replay; None looks for them."""
+        self.machine = machine
+        self.batch = batch
+        self.number = number
+        self.known = known
+        self.working = ShardRows(machine.view)
+        self.changes = self.working.changes
+        self.duplicates: dict[int, int] = {}
+        self.statuses = bytearray()
+        self.roots: list[bytes] = []
+        self.pending: list[PendingLink] = []
+        self.drops: dict[int, list[tuple[str, str, int]]] = {}
+
+    def run(self) -> AppendRun:
+        """Goes through the batch in its order."""
+        machine, batch, working = self.machine, self.batch, self.working
+        data, start = batch.data, batch.start
+        epochs = self._adopt_rules()
+        incarnations = machine.incarnations
+        base = self.number << 16
+        for index, offset in enumerate(batch.offsets):
+            at = start + offset
+            type_, flags, key_count, space, _, _, time_us, stamp_us, _, mark = FRAME.unpack_from(
+                data, at
+            )
+            at += FRAME_BYTES
+            key = data[at : at + KEY_BYTES]
+            incarnation = incarnations.get(key, 0) if incarnations else 0
+            member = (
+                key + incarnation.to_bytes(4, "big") if incarnation else key + FIRST_INCARNATION
+            )
+            row = working.member(member, space, flags & FLAG_ACCOUNT_SIDE)
+            if self._is_duplicate(index, member, row, mark, stamp_us):
+                continue
+            row.dirty = True
+            position = base + index
+            append_event(
+                working, member, row, time_us=time_us, position=position, mark=mark, type_=type_
+            )
+            if flags & (FLAG_TRAITS | FLAG_CONTEXT_TRAITS):
+                self._set_traits(index, member)
+            if flags & FLAG_HISTORY:
+                self._keep_history(member, row)
+            elif key_count == 1:
+                self._finish_alone(index, member, row, position)
+            elif self._knows_partners(row, at + KEY_BYTES, key_count - 1, epochs[space]):
+                self.statuses.append(_ATTACHED)
+                self.roots.append(row.root or member)
+            else:
+                if not row.type:
+                    row.type, row.value = batch.anchor_strings(index, batch.frame(index))
+                working.put(rows.pending_key(position), member)
+                self._list_pending(index, position, member, batch)
+        working.finish()
+        return self
+
+    def _adopt_rules(self) -> dict[int, int]:
+        """Adopts the newest rules the shard is shown; returns each space's link epoch."""
+        epochs = {}
+        for space, version in self.batch.rules:
+            known = self.machine.spaces.get(space)
+            if known is None or known.rules_version < version:
+                epoch = known.epoch if known else 0
+                known = SpaceRow(rows.FORMAT, version, epoch)
+                self.working.put(rows.space_key(space), rows.encode(known))
+            epochs[space] = known.epoch
+        return epochs
+
+    def _is_duplicate(
+        self, index: int, member: bytes, row: MemberRow, mark: bytes, stamp_us: int
+    ) -> bool:
+        if self.known is not None:
+            return index in self.known
+        position = self._find_duplicate(index, member, row, mark, stamp_us)
+        if position is None:
+            return False
+        self.duplicates[index] = position
+        self._answer_duplicate(index, position, member, row)
+        return True
+
+    def _find_duplicate(
+        self, index: int, member: bytes, row: MemberRow, mark: bytes, stamp_us: int
+    ) -> int | None:
+        """Returns where this anchor, in any of its lives, holds the message id already."""
+        # Most messages are new, and most lists fit their tail: one search says so.
+        if (
+            mark not in row.tail_fingerprints
+            and not row.chunk_count
+            and member.endswith(FIRST_INCARNATION)
+        ):
+            return None
+        lives: list[tuple[bytes, MemberRow]] = [(member, row)]
+        for life in range(int.from_bytes(member[KEY_BYTES:], "big")):
+            earlier = member_of(member[:KEY_BYTES], life)
+            earlier_row = self.working.find_member(earlier)
+            if earlier_row:
+                lives.append((earlier, earlier_row))
+        message_id: str | None = None
+        for life_member, life_row in lives:
+            for position in find_positions(self.working, life_member, life_row, mark):
+                if message_id is None:
+                    message_id = self.batch.body(index, self.batch.frame(index)).message_id
+                batch, at = self._batch_at(position), position & 0xFFFF
+                stored = batch.frame(at)
+                if stamp_us - stored.stamp_us > self.machine.dedupe_window_us:
+                    continue
+                if batch.body(at, stored).message_id == message_id:
+                    return position
+        return None
+
+    def _batch_at(self, position: int) -> Batch:
+        if position >> 16 == self.number:
+            return self.batch
+        return batch_in(self.machine.view.record(position >> 16))
+
+    def _answer_duplicate(self, index: int, position: int, member: bytes, row: MemberRow) -> None:
+        """Answers with the state the stored event is in; never acked on "seen" alone."""
+        stored = self._batch_at(position)
+        same_call = (
+            stored is not self.batch
+            and stored.call_id == self.batch.call_id
+            and position & 0xFFFF == index
+        )
+        flag = 0 if same_call else DUPLICATE
+        anchor = self.working.get(rows.pending_key(position))
+        if anchor is not None:
+            self._list_pending(index, position, anchor, stored, flag)
+            return
+        outcome = self.working.get(rows.outcome_key(position))
+        if outcome is not None:
+            decided = rows.decode_outcome(outcome)
+            self.statuses.append(decided.outcome | flag)
+            self.roots.append(decided.root)
+            if decided.drops:
+                ids = stored.identifiers(position & 0xFFFF)
+                self.drops[index] = [(*ids[at][1:], reason) for at, reason in decided.drops]
+            return
+        if stored.frame(position & 0xFFFF).flags & FLAG_HISTORY:
+            self._keep_history(member, row, flag)
+            return
+        founded_it = row.founded and row.founding_pos == position
+        self.statuses.append((_CREATED if founded_it else _ATTACHED) | flag)
+        self.roots.append(row.root or member)
+
+    def _list_pending(
+        self, index: int, position: int, anchor: bytes, batch: Batch, flag: int = 0
+    ) -> None:
+        self.statuses.append(_PENDING | flag)
+        self.roots.append(rows.NO_MEMBER)
+        if self.known is None:
+            link = self.machine.pending_link(self.working, position, anchor, index, batch)
+            self.pending.append(link)
+
+    def _keep_history(self, member: bytes, row: MemberRow, flag: int = 0) -> None:
+        """Answers an event that links nothing with its anchor's profile, if there is one."""
+        self.statuses.append(flag)
+        self.roots.append(row.root or (member if row.founded else rows.NO_MEMBER))
+
+    def _finish_alone(self, index: int, member: bytes, row: MemberRow, position: int) -> None:
+        """An event with one identifier founds its profile here and now, if it has none."""
+        if row.root is not None or row.founded:
+            self.statuses.append(_ATTACHED)
+            self.roots.append(row.root or member)
+            return
+        frame = self.batch.frame(index)
+        row.founded = True
+        row.founding_stamp_us, row.founding_stream = frame.stamp_us, frame.stream
+        row.founding_us, row.founding_pos = frame.time_us, position
+        row.joined_us, row.joined_source = frame.time_us, frame.source
+        row.joined_message_id = self.batch.body(index, frame).message_id
+        row.type, row.value = self.batch.anchor_strings(index, frame)
+        self.statuses.append(_CREATED)
+        self.roots.append(member)
+
+    def _knows_partners(self, row: MemberRow, at: int, count: int, epoch: int) -> bool:
+        """Whether each other identifier is remembered to be in the anchor's profile."""
+        partners = row.partners
+        if not partners or row.memory_epoch != epoch:
+            return False
+        data = self.batch.data
+        for start in range(at + 8, at + 8 + KEY_BYTES * count, KEY_BYTES):
+            found = partners.find(data[start : start + PARTNER_BYTES])
+            while found % PARTNER_BYTES and found > 0:
+                found = partners.find(data[start : start + PARTNER_BYTES], found + 1)
+            if found < 0:
+                return False
+        return True
+
+    def _set_traits(self, index: int, member: bytes) -> None:
+        batch = self.batch
+        frame = batch.frame(index)
+        body = batch.body(index, frame)
+        if frame.flags & FLAG_CONTEXT_TRAITS:
+            traits = _CONTEXT.decode(body.context).traits
+        else:
+            traits = _TRAITS.decode(body.traits)
+        update = {
+            name: TraitCell(bytes(value), frame.time_us, body.message_id, frame.source)
+            for name, value in traits.items()
+        }
+        key = rows.TRAITS + member
+        stored = self.working.get(key)
+        cells = _CELLS.decode(stored[1:]) if stored else {}
+        merge_traits(cells, update)
+        self.working.put(key, bytes((rows.FORMAT,)) + encode(cells))
