@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limit", "Rules", "RulesError", "RulesInvalid", "Verdict"]
 
-VERDICTS_CACHED_MAX: Final = 8_192
+VERDICTS_CACHED_MAX: Final = 65_536
 """Per version and space; about 250 bytes each."""
 VERDICT_CACHED_CHARS_MAX: Final = 256
 UNLISTED_TYPES_CACHED_MAX: Final = 1_000

@@ -1,0 +1,104 @@
+"""Prints what a scenario measured, one line a subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.processes import CLIENT, GATEWAY, RAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bench.conversation import Built, Sent
+    from bench.processes import Usage
+
+_LABEL_CHARS = 11
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured between two moments."""
+
+    events_count: int
+    payload_bytes: int
+    """Of the serialised events."""
+    sent: Sent
+    usages: Mapping[str, Usage]
+    """By part of the service, and of the client."""
+    memory_bytes_max: Mapping[str, int]
+    stored_bytes: int
+    """By which the data directory grew."""
+
+
+def print_line(label: str, text: str) -> None:
+    """Prints a subject and what there is to say about it, at once."""
+    print(f"{label:<{_LABEL_CHARS}}{text}", flush=True)
+
+
+def print_traffic(built: Built, sent: Sent) -> None:
+    """Prints what was sent in the measured part, by the generator's own account."""
+    tally = built.measured
+    count = tally.events_count
+    shares = ", ".join(
+        f"{each}: {100 * events / count:.0f} %"
+        for each, events in sorted(tally.by_identifiers.items())
+    )
+    print_line(
+        "traffic",
+        f"{count:,} events of {tally.bytes_count / count:.0f} bytes after "
+        f"{built.warm_up.events_count:,}; identifiers an event {shares}; "
+        f"{100 * tally.novel_count / count:.2f} % novel links ({tally.merges_count:,} merges), "
+        f"{100 * tally.refused_count / count:.2f} % refused links, "
+        f"{100 * tally.late_count / count:.1f} % late, "
+        f"{100 * tally.repeats_count / count:.1f} % repeated",
+    )
+    if sent.results:
+        results = ", ".join(f"{name}: {number:,}" for name, number in sorted(sent.results.items()))
+        print_line("results", results)
+
+
+def print_measured(measured: Measured) -> None:
+    """Prints throughput, latency, and what each part used for it."""
+    count, seconds = measured.events_count, measured.sent.seconds
+    answers = sorted(measured.sent.answers_ms)
+    print_line("rate", f"{count / seconds:,.0f} events/s: {count:,} in {seconds:.2f} s")
+    print_line(
+        "ack",
+        f"p50 {percentile(answers, 50):.0f} ms, p90 {percentile(answers, 90):.0f} ms, "
+        f"p99 {percentile(answers, 99):.0f} ms, max {answers[-1]:.0f} ms "
+        f"of {len(answers):,} batches",
+    )
+    cpu = {part: usage.cpu_us / count for part, usage in measured.usages.items()}
+    print_line("CPU", f"{sum(cpu.values()):.1f} µs/event: {_parts(cpu, '{:.1f}')}")
+    written = {
+        part: usage.written_bytes / count
+        for part, usage in measured.usages.items()
+        if usage.written_bytes
+    }
+    print_line(
+        "written",
+        f"{sum(written.values()):,.0f} bytes/event: {_parts(written, '{:,.0f}')}",
+    )
+    memory = {part: size / 2**20 for part, size in measured.memory_bytes_max.items()}
+    print_line("memory", f"peak anonymous MB: {_parts(memory, '{:.0f}')}")
+    payload = measured.payload_bytes / count
+    print_line(
+        "stored",
+        f"{measured.stored_bytes / count:,.0f} bytes/event on disk, for {payload:.0f} sent",
+    )
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    """Returns the value that `percent` of an ordered, non-empty list do not exceed."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def _parts(values: Mapping[str, float], form: str) -> str:
+    return ", ".join(f"{part} {form.format(values[part])}" for part in _in_order(values))
+
+
+def _in_order(parts: Iterable[str]) -> list[str]:
+    """Returns parts along the way of an event, the client last but for Ray."""
+    last = {CLIENT: 2, RAY: 3}
+    return sorted(parts, key=lambda part: (0 if part == GATEWAY else last.get(part, 1), part))
