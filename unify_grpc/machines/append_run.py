@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -29,7 +29,7 @@ from unify_grpc.placement.members import FIRST_INCARNATION, KEY_BYTES, member_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from unify_grpc.machines.shard_machine import ShardMachine
+    from unify_grpc.machines.tables import View
 
 APPEND_RECORD: Final = b"A"
 
@@ -77,11 +77,30 @@ def batch_in(record: bytes) -> Batch:
     return Batch(record, _DUPLICATE_COUNT.size + count * _DUPLICATE.size)
 
 
+class Shard(Protocol):
+    """What a run needs of the shard machine."""
+
+    view: View
+    dedupe_window_us: int
+    spaces: dict[int, SpaceRow]
+    incarnations: dict[bytes, int]
+
+    def pending_link(
+        self,
+        working: ShardRows,
+        position: int,
+        anchor: bytes,
+        index: int,
+        batch: Batch | None = None,
+    ) -> PendingLink:
+        """Lists a stored event as the novel link it was."""
+
+
 class AppendRun:
     """One batch on its way into the rows, as a command or from the log."""
 
     def __init__(
-        self, machine: ShardMachine, batch: Batch, number: int, known: dict[int, int] | None
+        self, machine: Shard, batch: Batch, number: int, known: dict[int, int] | None
     ) -> None:
         """Takes the duplicates found before (`known`) on replay; None looks for them."""
         self.machine = machine
