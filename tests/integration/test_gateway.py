@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from unify_grpc._pb.unify.v1 import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from unify_client import Event
@@ -301,3 +303,27 @@ def test_sigterm_lets_what_is_under_way_end(tmp_path: Path) -> None:
 
     assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     assert grpc.StatusCode.OK in codes
+
+
+def test_sigterm_ends_a_stream_after_what_it_took(tmp_path: Path) -> None:
+    """An open stream is answered for every batch taken, then told UNAVAILABLE; the service ends
+    with code 0 although the caller never closed it.
+    """
+    service = Service(tmp_path / "data", "--shards", "2")
+    going_on = threading.Event()
+
+    def batches() -> Iterator[ingest_service_pb2.IngestStreamRequest]:
+        yield from (request(track("Seen", user_id=f"open-{at}")) for at in range(10))
+        going_on.wait(60)
+
+    with service, grpc.insecure_channel(service.address) as channel:
+        stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
+        answers = stub.IngestStream(batches(), metadata=WRITING, timeout=60)
+        for _ in range(10):
+            assert next(answers).results[0].segment_id
+        assert 0 == service.stop()
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+        going_on.set()
+
+    assert grpc.StatusCode.UNAVAILABLE == caught.value.code()

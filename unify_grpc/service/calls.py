@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from unify_grpc.service.directory import Caller, Space, SpaceDirectory
+    from unify_grpc.service.draining import Draining
 
 INGEST: Final = "ingest"
 READ: Final = "read"
@@ -143,9 +144,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every method of ours."""
 
     def __init__(
-        self, directory: SpaceDirectory, *, calls_concurrent_max: int, deadline_s_default: float
+        self,
+        directory: SpaceDirectory,
+        draining: Draining,
+        *,
+        calls_concurrent_max: int,
+        deadline_s_default: float,
     ) -> None:
         self._directory = directory
+        self._draining = draining
         self._calls_concurrent_max = calls_concurrent_max
         self._deadline_s_default = deadline_s_default
         self._calls = 0
@@ -214,7 +221,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return served
 
+    @property
+    def calls_count(self) -> int:
+        """How many calls are under way."""
+        return self._calls
+
     def _check_room(self) -> None:
+        self._draining.check()
         if self._calls > self._calls_concurrent_max:
             raise ShardOverloadedError("Too many calls are under way; try again after a pause.")
 

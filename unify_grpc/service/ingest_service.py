@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from unify_grpc.service.calls import Call
+    from unify_grpc.service.draining import Draining
     from unify_grpc.service.ingestion import EventOutcome, Ingestor
 
 BATCH_EVENTS_MAX = 10_000
@@ -33,8 +34,9 @@ STREAM_DEADLINE_S = 10.0
 class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     """Translates between the wire and the `Ingestor`."""
 
-    def __init__(self, ingestor: Ingestor, *, stream_window_max: int) -> None:
+    def __init__(self, ingestor: Ingestor, draining: Draining, *, stream_window_max: int) -> None:
         self._ingestor = ingestor
+        self._draining = draining
         self._stream_window_max = stream_window_max
 
     async def Ingest(self, request: Any, context: Any) -> Any:
@@ -50,29 +52,50 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         """Stores batches as they come, several at a time, and answers in their order."""
         del context
         call = current_call()
-        turns = Turns()
-        window: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(self._stream_window_max)
-
-        async def read() -> None:
-            try:
-                async for request in requests:
-                    work = self._ingest(request, call, turns, STREAM_DEADLINE_S)
-                    task = asyncio.ensure_future(work)
-                    task.add_done_callback(_forget_failure)
-                    await window.put(task)
-            finally:
-                await window.put(None)
-
-        reader = asyncio.ensure_future(read())
+        window = asyncio.Semaphore(self._stream_window_max)
+        batches: asyncio.Queue[asyncio.Future[Any] | None] = asyncio.Queue()
+        reader = asyncio.ensure_future(self._read(requests, call, window, batches))
+        reader.add_done_callback(lambda _: batches.put_nowait(None))
         try:
-            while (task := await window.get()) is not None:
+            while (batch := await batches.get()) is not None:
                 yield ingest_service_pb2.IngestStreamResponse(
-                    results=await task,
+                    results=await batch,
                     header=header_pb2.ReplyHeader(request_id=call.request_id),
                 )
-            await reader
+                window.release()
+            if await reader:
+                self._draining.check()
         finally:
             reader.cancel()
+
+    async def _read(
+        self,
+        requests: Any,
+        call: Call,
+        window: asyncio.Semaphore,
+        batches: asyncio.Queue[asyncio.Future[Any] | None],
+    ) -> bool:
+        """Starts batches as they come; returns whether draining ended that, not the caller."""
+        turns = Turns()
+        iterator = aiter(requests)
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            while True:
+                await window.acquire()
+                following = asyncio.ensure_future(anext(iterator, None))
+                following.add_done_callback(_forget_failure)
+                await asyncio.wait({following, draining}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    return True
+                request = following.result()
+                if request is None:
+                    return False
+                work = self._ingest(request, call, turns, STREAM_DEADLINE_S)
+                batch = asyncio.ensure_future(work)
+                batch.add_done_callback(_forget_failure)
+                batches.put_nowait(batch)
+        finally:
+            draining.cancel()
 
     async def _ingest(self, request: Any, call: Call, turns: Turns, deadline_s: float) -> list[Any]:
         check_readable(request)
@@ -96,7 +119,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         return [_result(index, outcome) for index, outcome in outcomes]
 
 
-def _forget_failure(task: asyncio.Task[Any]) -> None:
+def _forget_failure(task: asyncio.Future[Any]) -> None:
     """Marks a failure as seen: the stream may have ended before anyone asks for it."""
     if not task.cancelled():
         task.exception()

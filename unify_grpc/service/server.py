@@ -21,6 +21,7 @@ from unify_grpc._pb.unify.v1 import (
 )
 from unify_grpc.service.calls import CallInterceptor, check_scopes
 from unify_grpc.service.directory import RENEWAL_INTERVAL_S, SpaceDirectory
+from unify_grpc.service.draining import Draining
 from unify_grpc.service.ingest_service import IngestServicer
 from unify_grpc.service.ingestion import Ingestor
 from unify_grpc.service.profile_reads import ProfileReader
@@ -36,6 +37,10 @@ MESSAGE_BYTES_MAX = 4 << 20
 METADATA_BYTES_MAX = 8 << 10
 STREAMS_MAX = 1000
 PING_INTERVAL_MS_MIN = 30_000
+QUIET_S = 0.3
+"""Without a call for this long, a draining gateway takes it that none is on its way."""
+DROP_S = 1.0
+"""What is still open after draining is ended after this."""
 SERVICES = [
     module.DESCRIPTOR.services_by_name[name]
     for module, name in (
@@ -60,14 +65,15 @@ class Gateway:
             backend, self._directory, queue_events_max=settings.queue_events_max
         )
         self._health = health.aio.HealthServicer()
+        self._draining = Draining()
+        self._calls = CallInterceptor(
+            self._directory,
+            self._draining,
+            calls_concurrent_max=settings.calls_concurrent_max,
+            deadline_s_default=settings.deadline_s_default,
+        )
         self._server = grpc.aio.server(
-            interceptors=[
-                CallInterceptor(
-                    self._directory,
-                    calls_concurrent_max=settings.calls_concurrent_max,
-                    deadline_s_default=settings.deadline_s_default,
-                )
-            ],
+            interceptors=[self._calls],
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -79,7 +85,9 @@ class Gateway:
             ],
         )
         ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(
-            IngestServicer(self._ingestor, stream_window_max=settings.stream_window_max),
+            IngestServicer(
+                self._ingestor, self._draining, stream_window_max=settings.stream_window_max
+            ),
             self._server,
         )
         # Methods of `NOT_BUILT` are answered before a servicer is asked, hence [abstract].
@@ -124,7 +132,16 @@ class Gateway:
     async def stop(self) -> None:
         """Refuses new calls, lets those under way end, and stops."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._server.stop(grace=self._settings.drain_s_max)
+        self._draining.start()
+        # The library cancels calls that have arrived but did not start; so we wait ourselves.
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._settings.drain_s_max
+        quiet_since = loop.time()
+        while loop.time() < give_up and loop.time() - quiet_since < QUIET_S:
+            await asyncio.sleep(QUIET_S / 10)
+            if self._calls.calls_count:
+                quiet_since = loop.time()
+        await self._server.stop(grace=DROP_S)
         await self._ingestor.drain()
         if self._renewal is not None:
             self._renewal.cancel()
