@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bench import ingest
 from bench.service import BenchFailedError
@@ -41,12 +42,19 @@ def main() -> int:
         each.name: each.value(arguments[each.name], is_smoke=arguments["smoke"])
         for each in parameters
     }
+    signal.signal(signal.SIGTERM, _end)
     try:
         run(values)
     except BenchFailedError as failure:
         print(f"bench failed: {failure}", file=sys.stderr)
         return 1
     return 0
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """Ends in order when asked to, so that no process and no file is left behind."""
+    del frame
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

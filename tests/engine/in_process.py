@@ -12,27 +12,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from tests.engine.messages import body_of
+from tests.engine.reading import SpaceReads, merges_in
 from unify_grpc.identity.events import from_segment_message
-from unify_grpc.identity.identifiers import Identifier, KeyMaker, normalise_value
+from unify_grpc.identity.identifiers import KeyMaker
 from unify_grpc.identity.outcomes import DropReason, EventRejected, Outcome
 from unify_grpc.identity.rules import Rules
-from unify_grpc.machines.assembly import list_events, locate, read_profile
 from unify_grpc.machines.batch import pack_batch
 from unify_grpc.machines.framing import Framed, MarkMaker, Side, SpaceView, frame_event
-from unify_grpc.machines.journal import decode_profile
 from unify_grpc.machines.links import DUPLICATE, Decided, Push, decoder
 from unify_grpc.machines.merge_machine import MergeMachine
 from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
-from unify_grpc.machines.reads import ListEvents
-from unify_grpc.machines.rows import NO_MEMBER, MemberRow
+from unify_grpc.machines.rows import NO_MEMBER
 from unify_grpc.machines.shard_machine import ShardMachine
 from unify_grpc.machines.shard_reader import ShardReader
-from unify_grpc.placement.members import member_of_segment_id, segment_id_of
+from unify_grpc.placement.members import segment_id_of
 from unify_grpc.placement.slots import ShardMap
 from unify_grpc.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from unify_grpc.machines.tables import Decision
 
@@ -84,12 +82,14 @@ class Result(NamedTuple):
     segment_id: str | None
 
 
-class InProcessService:
+class InProcessService(SpaceReads):
     """A space on N shards and a merge actor, synchronous."""
 
     def __init__(self, rules: dict[str, Any], *, shards: int = 2, space: int = 1) -> None:
         self.shard_map = ShardMap(shards)
-        self.shards = [Shard(each, self.shard_map, MemoryStore()) for each in range(shards)]
+        self.shards: list[Shard] = [
+            Shard(each, self.shard_map, MemoryStore()) for each in range(shards)
+        ]
         self.merge_store = MemoryStore()
         self.merge = MergeMachine(self.merge_store, self.shard_map)
         self.documents = {space: [rules]}
@@ -260,76 +260,9 @@ class InProcessService:
         stores = (*(shard.store for shard in self.shards), self.merge_store)
         return [dict(store.rows) for store in stores]
 
-    # -- reads ------------------------------------------------------------------------------
-
-    def read(self, reading: Generator[Any, Any, T]) -> T:
-        """Runs a read."""
-        try:
-            questions = next(reading)
-            while True:
-                answers = {
-                    number: self.shards[number].reader.answer(asked)
-                    for number, asked in questions.items()
-                }
-                questions = reading.send(answers)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]  # of a generator
-
-    def key(self, collection: str, identifier: str) -> bytes:
-        """Returns the key of `type:value`."""
-        type_, _, value = identifier.partition(":")
-        normalised = normalise_value(type_, value, lowercase_email=self.space.rules.lowercase_email)
-        assert normalised is not None
-        return self.space.keys.key(Identifier(collection, type_, normalised))
-
-    def segment_id(self, identifier: str, collection: str = "users") -> str | None:
-        """Returns the canonical segment_id of an identifier's profile."""
-        key = self.key(collection, identifier)
-        root = self.read(locate(self.shard_map, self.space.number, key))
-        return segment_id_of(collection, root.root) if root else None
-
-    def canonical(self, segment_id: str) -> str:
-        """Returns what a segment_id stands for."""
-        named = member_of_segment_id(segment_id)
-        assert named is not None
-        root = self.read(locate(self.shard_map, self.space.number, named[1]))
-        assert root is not None
-        return segment_id_of(named[0], root.root)
-
-    def traits(self, identifier: str, collection: str = "users") -> dict[str, Any]:
-        """Returns the traits of an identifier's profile."""
-        key = self.key(collection, identifier)
-        profile = self.read(read_profile(self.shard_map, self.space.number, key, with_traits=True))
-        if profile is None:
-            return {}
-        return {name: msgspec.json.decode(cell.value_json) for name, cell in profile.traits.items()}
-
-    def events(self, identifier: str, collection: str = "users") -> list[str]:
-        """Returns the message ids of a profile's history, oldest first."""
-        question = ListEvents([], [], None, None, None, [], True, None, 10_000)
-        key = self.key(collection, identifier)
-        page = self.read(list_events(self.shard_map, self.space.number, key, question))
-        return [each.message_id for each in page[1]] if page else []
-
-    def partition(self, collection: str = "users") -> set[frozenset[str]]:
-        """Returns every profile as the set of its identifiers."""
-        profiles = set()
-        wanted = 1 if collection == "accounts" else 0
-        for shard in self.shards:
-            for key, data in shard.store.scan(b"m"):
-                row = MemberRow.unpack(data)
-                if row.collection != wanted or not (row.founded or row.root):
-                    continue
-                profile = self.read(
-                    read_profile(self.shard_map, self.space.number, key[1:], with_traits=False)
-                )
-                assert profile is not None
-                profiles.add(frozenset(f"{part.type}:{part.value}" for part in profile.parts))
-        return profiles
-
     def merges(self) -> int:
         """Returns how many profiles were absorbed."""
-        return sum(decode_profile(value).merges for _, value in self.merge_store.scan(b"p"))
+        return merges_in(self.merge_store)
 
 
 class _SideResult:

@@ -16,8 +16,25 @@ if TYPE_CHECKING:
 WINDOW_REQUESTS = 3
 
 
-class Client(Node):
-    """What callers of both kinds have in common; they do not end."""
+class Caller(Node):
+    """Who sends something and waits for the answer; callers do not end."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything is sent and answered."""
+        raise NotImplementedError
+
+    def go_on(self, *, impatient: bool = False) -> None:
+        """Does the next thing, if there is one."""
+        raise NotImplementedError
+
+    def on_acked(self, attempt: Attempt) -> None:
+        """Takes an ack."""
+        raise NotImplementedError
+
+
+class Client(Caller):
+    """What callers that send drawn traffic have in common."""
 
     def __init__(self, world: World, number: int) -> None:
         super().__init__(world, f"c{number}")
@@ -31,10 +48,6 @@ class Client(Node):
     def is_done(self) -> bool:
         """Whether everything is sent and acked."""
         return self.next_request == len(self.requests) and not self.unacked
-
-    def go_on(self, *, impatient: bool = False) -> None:
-        """Does the next thing, if there is one."""
-        raise NotImplementedError
 
     def on_acked(self, attempt: Attempt) -> None:
         """Takes an ack; any attempt's finishes the request."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,6 +14,9 @@ from unify_grpc.machines.batch import pack_batch
 from unify_grpc.machines.framing import MarkMaker, SpaceView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.nodes import MergeNode, ShardNode
     from tests.simulation.world import World
 
 SPACE = 1
@@ -26,13 +30,11 @@ class Control(Node):
         self.space = SPACE
         self.version = 1
         self._keys: dict[Identifier, bytes] = {}
-        maker, marks = KeyMaker(b"k" * 32), MarkMaker(b"m" * 32)
-        self.documents = world.plan.rules
-        self.views = [
-            SpaceView(SPACE, Rules.from_document(document, version), maker, marks)
-            for version, document in enumerate(self.documents, 1)
-        ]
-        self._maker = maker
+        self._maker, self._marks = KeyMaker(b"k" * 32), MarkMaker(b"m" * 32)
+        self.documents: list[dict[str, Any]] = []
+        self.views: list[SpaceView] = []
+        for document in world.plan.rules:
+            self.add_rules(document)
 
     def key(self, identifier: Identifier) -> bytes:
         """Returns an identifier's key."""
@@ -49,6 +51,21 @@ class Control(Node):
         """Returns the newest version and its document."""
         return self.version, msgspec.json.encode(self.documents[self.version - 1])
 
+    def add_rules(self, document: dict[str, Any]) -> None:
+        """Adds a version, which is not in force before `change_rules`."""
+        self.documents.append(document)
+        rules = Rules.from_document(document, len(self.documents))
+        self.views.append(SpaceView(SPACE, rules, self._maker, self._marks))
+
+    def showings(self) -> list[tuple[ShardNode | MergeNode, Callable[[], object]]]:
+        """Returns how the rules in force are shown to each node that keeps to them."""
+        newest, merge = self.newest(), self.world.merge
+        shown = pack_batch(bytes(16), [(SPACE, self.version)], [])
+        return [
+            (merge, partial(merge.adopt_rules, *newest)),
+            *((shard, partial(shard.append, shown)) for shard in self.world.shards),
+        ]
+
     def change_rules(self) -> None:
         """Puts the next version in force and shows it around; who misses it is shown it later."""
         if self.version == len(self.documents):
@@ -56,12 +73,5 @@ class Control(Node):
         self.version += 1
         world = self.world
         world.note(f"rules {self.version}")
-        newest, merge = self.newest(), world.merge
-        world.send(f"rules {self.version}", merge, lambda: merge.adopt_rules(*newest))
-        shown = pack_batch(bytes(16), [(SPACE, self.version)], [])
-        for shard in world.shards:
-            world.send(
-                f"rules {self.version}",
-                shard,
-                lambda shard=shard: shard.append(shown),  # type: ignore[misc]  # bound early
-            )
+        for node, show in self.showings():
+            world.send(f"rules {self.version}", node, show)

@@ -11,7 +11,7 @@ What the service's own gateway has to keep, said here because the simulation fou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.simulation.nodes import Node
 from tests.simulation.traffic import client_event
@@ -22,23 +22,24 @@ from unify_grpc.machines.links import DUPLICATE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.simulation.clients import Client
-    from tests.simulation.traffic import Sent
+    from tests.simulation.clients import Caller
     from tests.simulation.world import World
     from unify_grpc.identity.identifiers import Identifier
+    from unify_grpc.machines.framing import Framed
     from unify_grpc.machines.links import Append, Decided, PendingLink
 
 
 class Attempt(NamedTuple):
     """One sending of a request."""
 
-    client: Client
+    client: Caller
     request: int
     stream: int
     """Names the caller's stream, or its unary request."""
     at: int
     """Its place in the stream."""
-    events: tuple[Sent, ...]
+    events: tuple[Any, ...]
+    """`traffic.Sent`, or what else the gateway's `frame` takes; each has a `message_id`."""
     resolved: bool
 
 
@@ -76,6 +77,8 @@ class Call:
 
     attempt: Attempt
     id: bytes
+    framed: list[Framed]
+    """By event."""
     parts: dict[int, Part]
     is_acked: bool = False
 
@@ -159,6 +162,30 @@ class Gateway(Node):
         for stream in list(self.streams.values()):
             self._finish(stream)
 
+    def frame(self, attempt: Attempt, index: int, stream: int) -> Framed:
+        """Frames one event of an attempt; of what is refused there are no sides."""
+        event, body = client_event(attempt.events[index])
+        return frame_event(
+            event,
+            body,
+            space=self.world.control.view(self.version),
+            source=1,
+            received_us=self.stamp_us,
+            stream=stream,
+        )
+
+    def answer(self, call: Call, sides: list[list[AckedSide]]) -> None:
+        """Answers a caller.
+
+        Args:
+            call: whose turn it is.
+            sides: what became of each of its events, in no order of its sides.
+        """
+        attempt = call.attempt
+        self.world.ledger.acked(attempt, sides)
+        client = attempt.client
+        self.world.send(f"ack {attempt.request}", client, lambda: client.on_acked(attempt))
+
     def _forget(self) -> None:
         self.streams: dict[int, Stream] = {}
         self.decided: dict[tuple[int, int], Decided] = {}
@@ -167,23 +194,18 @@ class Gateway(Node):
     def _begin(self, stream: Stream, attempt: Attempt) -> None:
         world = self.world
         parts: dict[int, Part] = {}
-        for index, sent in enumerate(attempt.events):
+        framed: list[Framed] = []
+        for index in range(len(attempt.events)):
             self.stamp_us = max(world.now_us, self.stamp_us + 1)
-            event, body = client_event(sent)
-            framed = frame_event(
-                event,
-                body,
-                space=world.control.view(self.version),
-                source=1,
-                received_us=self.stamp_us,
-                stream=stream.number,
-            )
-            for side in framed.sides:
+            framed.append(self.frame(attempt, index, stream.number))
+            for side in framed[-1].sides:
                 part = parts.setdefault(world.shard_map.shard_of(side.key), Part())
                 part.placed.append(Placed(index, side.identifiers[0], side.frame))
-        call = Call(attempt, world.number().to_bytes(16, "big"), dict(sorted(parts.items())))
-        stream.calls.append(call)
+        call_id = world.number().to_bytes(16, "big")
+        stream.calls.append(Call(attempt, call_id, framed, dict(sorted(parts.items()))))
         self._append(stream)
+        # Nothing else would answer a call that has nothing to be stored.
+        self._finish(stream)
 
     def _append(self, stream: Stream) -> None:
         """Sends what may be sent: to each shard the first of the stream that it did not answer."""
@@ -258,14 +280,11 @@ class Gateway(Node):
                 stream.calls.remove(call)
 
     def _ack(self, call: Call) -> None:
-        attempt = call.attempt
-        sides: list[list[AckedSide]] = [[] for _ in attempt.events]
+        sides: list[list[AckedSide]] = [[] for _ in call.attempt.events]
         for part in call.parts.values():
             for index, side in self._sides(part):
                 sides[index].append(side)
-        self.world.ledger.acked(attempt, sides)
-        client = attempt.client
-        self.world.send(f"ack {attempt.request}", client, lambda: client.on_acked(attempt))
+        self.answer(call, sides)
 
     def _sides(self, part: Part) -> Iterator[tuple[int, AckedSide]]:
         reply = part.reply

@@ -42,7 +42,7 @@ def run_plan(plan: Plan, parts: Parts | None = None) -> World:
     """Runs a schedule and all checks; `ScheduleFailed` if something does not hold."""
     world = World(plan, parts)
     try:
-        with _bounds(small=plan.small_bounds):
+        with bounds(small=plan.small_bounds):
             world.run()
             check(world)
     except Exception as error:  # a broken machine raises anything, and the seed must be told
@@ -51,7 +51,7 @@ def run_plan(plan: Plan, parts: Parts | None = None) -> World:
 
 
 @contextmanager
-def _bounds(*, small: bool) -> Iterator[None]:
+def bounds(*, small: bool) -> Iterator[None]:
     """Makes bounds that production meets after hours be met after a few events."""
     if not small:
         yield

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from tests.simulation.clients import Client, StreamClient, UnaryClient
+from tests.simulation.clients import Caller, StreamClient, UnaryClient
 from tests.simulation.control import Control
 from tests.simulation.gateway import Gateway
 from tests.simulation.ledger import Ledger
@@ -85,7 +85,7 @@ class World:
         self.slow_shard = self.shards[plan.slow_shard]
         self.merge = self.parts.merge_node(self)
         self.gateways = [self.parts.gateway(self, f"g{each}") for each in range(GATEWAYS)]
-        self.clients: list[Client] = [
+        self.clients: list[Caller] = [
             (StreamClient if plan.streaming[each] else UnaryClient)(self, each)
             for each in range(plan.clients)
         ]
@@ -157,6 +157,15 @@ class World:
             self._pass_time()
             self._any_step()
         self.settle()
+
+    def run_until(self, is_done: Callable[[], bool]) -> None:
+        """Runs with faults until something holds; `Violation` if it never does."""
+        for _ in range(DRAIN_STEPS_MAX):
+            if is_done():
+                return
+            self._pass_time()
+            self._any_step()
+        raise Violation(f"under faults for ever: {self._unfinished()}")
 
     def state_hash(self) -> str:
         """Returns a hash of everything durable."""
@@ -261,7 +270,7 @@ class World:
             elif self.pool:
                 self._deliver()
                 if self.rng.random() < 0.1:
-                    callers: list[Client | Reader] = [*self.clients, *self.readers]
+                    callers: list[Caller | Reader] = [*self.clients, *self.readers]
                     self.rng.choice(callers).go_on()
             elif self._is_done():
                 return
