@@ -67,6 +67,8 @@ class MergeMachine:
         """Of the last decision."""
         self.confirmed = 0
         self._inbox: deque[Request] = deque()
+        self._queued: set[tuple[int, int]] = set()
+        """(shard, position) of the links in the inbox and in the present round."""
         self._round: list[Request] | None = None
         self._round_number = 0
         self._looked_up: dict[bytes, LookedUp] = {}
@@ -131,10 +133,13 @@ class MergeMachine:
 
         Args:
             request: named in the `Answer`; None if nobody waits.
-            links: of one stream's batch or of a sweep.
+            links: of one stream's batch or of a sweep; of a sweep, those under way are left out.
             number: of the journal record that a decision may become.
         """
+        if request is None:
+            links = [link for link in links if not self._is_under_way(link)]
         if links:
+            self._queued.update((link.shard, link.position) for link in links)
             request_ = Request(request, list(links), [None] * len(links), len(links))
             self._inbox.append(request_)
         return self.go_on(number)
@@ -251,6 +256,13 @@ class MergeMachine:
         }
         return [*self._awaited_look_ups.values(), *self._awaited_rules.values()]
 
+    def _is_under_way(self, link: PendingLink) -> bool:
+        """Whether a link is queued, or decided and on its way: a sweep need not bring it again."""
+        if (link.shard, link.position) in self._queued:
+            return True
+        decided = self.view.get(journal.decided_key(link.shard, link.position))
+        return decided is not None and journal.decode_decided(decided).record in self._flights
+
     def _is_linked(self, working: Working, key: bytes) -> bool:
         member = member_of(key, self.incarnations.get(key, 0))
         return working.get(journal.MEMBER + member) is not None
@@ -263,6 +275,7 @@ class MergeMachine:
         seq = self.seq
         for request in self._round:
             for index, link in enumerate(request.links):
+                self._queued.discard((link.shard, link.position))
                 known = working.get(journal.decided_key(link.shard, link.position))
                 if known is None:
                     seq += 1
