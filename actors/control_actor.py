@@ -25,7 +25,7 @@ class ControlActor:
 
     def __init__(self, hosted: HostedStore) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
-        prepare_process(hosted.log_level)
+        prepare_process(hosted)
         try:
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ControlMachine(self._store)

@@ -20,7 +20,7 @@ from unify_grpc.storage.manifest import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FILE = "deployment.json"
+DEPLOYMENT_FILE = "deployment.json"
 _UNFINISHED = "initialising"
 SHARDS_MIN = 2
 FORMAT = 1
@@ -59,7 +59,7 @@ def open_data_dir(directory: Path, shards: int) -> tuple[Deployment, int]:
 
 
 def _open(directory: Path, shards: int) -> Deployment:
-    path = directory / _FILE
+    path = directory / DEPLOYMENT_FILE
     if not path.exists():
         return _create(directory, shards)
     try:
@@ -85,12 +85,12 @@ def _create(directory: Path, shards: int) -> Deployment:
     deployment = Deployment(deployment="dep_" + secrets.token_hex(8), shard_count=count)
     for store in (names.CONTROL, names.MERGE, *(names.shard_name(each) for each in range(count))):
         create_store(directory / store, deployment.manifest(store))
-    temporary = directory / (_FILE + ".new")
+    temporary = directory / (DEPLOYMENT_FILE + ".new")
     with temporary.open("wb") as file:
         file.write(msgspec.json.encode(deployment))
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(directory / _FILE)
+    temporary.rename(directory / DEPLOYMENT_FILE)
     unfinished.unlink()
     sync_directory(directory)
     return deployment

@@ -28,6 +28,9 @@ _PAUSE_S = 0.5
 """Before a process that could not start ends, so that restarts do not spin."""
 EXIT_CODE = 70
 STORAGE_FULL: Final = "storage full"
+FAILED: Final = "failed"
+LOG_FILE: Final = "actor.log"
+"""In the actor's store: Ray would put what it prints where nobody looks."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -79,11 +82,15 @@ def execute(
 ) -> bytes:
     """Executes what a machine decides: make it durable, publish it, answer.
 
-    A full disk refuses the command, which then had no effect. Anything else, be it a broken
-    invariant or a commit of unknown outcome, ends the process.
+    What fails before the commit refuses the command, which then had no effect, and so does a full
+    disk. Anything after that, above all a commit of unknown outcome, ends the process.
     """
     try:
         decision = decide()
+    except Exception as error:  # noqa: BLE001 - nothing was changed, so nobody else suffers
+        get_logger(part).exception("command_failed", error=type(error).__name__)
+        return encode_refusal(FAILED)
+    try:
         if decision.record is not None:
             number = store.append(decision.record)
             store.publish(decision.changes, number)
@@ -96,13 +103,13 @@ def execute(
         end_process(part, error)
 
 
-def prepare_process(log_level: str) -> None:
+def prepare_process(hosted: HostedStore) -> None:
     """Sets up a worker process: logs, and a collector that does not stop the hot path.
 
     The hot path makes no cycles, and collecting costs 4 µs an event (measured), so collection is
     left to reference counts.
     """
-    configure_logging(log_level)
+    configure_logging(hosted.log_level, hosted.directory / LOG_FILE)
     # An interrupt at the terminal reaches all processes; the service ends its actors in order.
     # An asynchronous actor is made outside of the main thread, where signals cannot be set.
     if threading.current_thread() is threading.main_thread():

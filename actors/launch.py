@@ -23,7 +23,7 @@ import ray
 
 from actors import names
 from actors.control_actor import ControlActor, control_options
-from actors.data_dir import open_data_dir
+from actors.data_dir import DEPLOYMENT_FILE, open_data_dir
 from actors.hosting import EXIT_CODE, HostedStore, decode_answer
 from actors.merge_actor import MergeActor, merge_options
 from actors.ray_backend import RayBackend
@@ -45,6 +45,7 @@ DEV_ACCESS_TOKEN = "dev_access_token"  # noqa: S105 - known on purpose, for loop
 DEV_ADMIN_TOKEN = "dev_admin_token"  # noqa: S105 - the same
 START_TIMEOUT_S = 60.0
 WATCH_INTERVAL_S = 1.0
+PULSE_INTERVAL_S = 1.0
 GC_THRESHOLDS = (100_000, 50, 1000)
 """Measured: at the defaults collecting was half of the gateway's time."""
 RAY_PARTS = ("raylet", "gcs_server")
@@ -73,6 +74,9 @@ class Cluster:
         """Opens the data directory, starts Ray and the actors, and waits until they are up."""
         self._settings = settings
         directory = settings.data_dir.absolute()
+        self.is_new = not (directory / DEPLOYMENT_FILE).exists()
+        self.first_admin_token = ""
+        """Made for a new deployment that was given none; to be shown once."""
         self.deployment, self._descriptor = open_data_dir(directory, settings.shards)
         self.shard_map = ShardMap(self.deployment.shard_count)
         _start_ray(settings, directory)
@@ -121,7 +125,9 @@ class Cluster:
         """Founds the deployment if it is new, and the space `dev` if it is asked for."""
         control = self._actors[names.CONTROL]
         now_us = time.time_ns() // 1000
-        admin = DEV_ADMIN_TOKEN if self._settings.dev else ""
+        admin = DEV_ADMIN_TOKEN if self._settings.dev else self._settings.admin_token
+        if not admin and self.is_new:
+            admin = self.first_admin_token = "adm_" + secrets.token_urlsafe(32)
         decode_answer(ray.get(control.found.remote(secrets.token_bytes(32), admin, now_us)))
         if self._settings.dev:
             command = NewSpace(
@@ -139,6 +145,10 @@ class Cluster:
                 scopes=list(SCOPES),
             )
             decode_answer(ray.get(control.create_space.remote(msgspec.msgpack.encode(command))))
+
+    async def ping_merge(self) -> None:
+        """Returns when the merge actor is up and at work."""
+        await self._actors[names.MERGE].ping.remote()
 
     def backend(self) -> RayBackend:
         """Returns how a gateway reaches the actors."""
@@ -199,11 +209,13 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    gateway = Gateway(cluster.backend(), settings)
+    refused = () if settings.dev else (DEV_WRITE_KEY, DEV_ACCESS_TOKEN, DEV_ADMIN_TOKEN)
+    gateway = Gateway(cluster.backend(), settings, refused)
     # What lives now lives on; collecting it again and again would cost every batch.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    pulse = asyncio.ensure_future(_keep_merging(cluster))
     watch = asyncio.ensure_future(_watch_ray())
     watch.add_done_callback(_end_without_ray)
     try:
@@ -212,16 +224,27 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
             await ready(port)
         else:
             host = settings.host
+            if cluster.first_admin_token:
+                sys.stdout.write(f"admin token, shown once: {cluster.first_admin_token}\n")
             sys.stdout.write(f"unify is ready: grpc://{host}:{port}\n")
             sys.stdout.flush()
             await stopping.wait()
         log.info("draining")
         await gateway.stop()
     finally:
+        pulse.cancel()
         watch.remove_done_callback(_end_without_ray)
         watch.cancel()
         await loop.run_in_executor(None, cluster.close)
     log.info("stopped")
+
+
+async def _keep_merging(cluster: Cluster) -> None:
+    """Has the merge actor recover and sweep after Ray restarted it, also when nobody calls it."""
+    while True:
+        with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
+            await asyncio.wait_for(cluster.ping_merge(), START_TIMEOUT_S)
+        await asyncio.sleep(PULSE_INTERVAL_S)
 
 
 async def _watch_ray() -> str:

@@ -25,6 +25,7 @@ from unify_grpc.machines.control_machine import RulesVersion
 from unify_grpc.machines.links import LookedUp, PendingLink, Void, decoder, encode
 from unify_grpc.machines.merge_machine import MACHINE_VERSION, MergeMachine
 from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
+from unify_grpc.storage.errors import StorageFullError
 from unify_grpc.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ SWEEP_INTERVAL_S = 1.0
 SWEEP_AGE_US = 1_000_000
 SWEEP_LINKS_MAX = 1000
 RETRY_PAUSE_S = 0.1
+FULL_PAUSE_S = 0.5
 CALL_TIMEOUT_S = 10.0
 
 _links = decoder(list[PendingLink]).decode
@@ -52,7 +54,7 @@ class MergeActor:
 
     def __init__(self, shard_map: ShardMap, hosted: HostedStore) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
-        prepare_process(hosted.log_level)
+        prepare_process(hosted)
         try:
             self._log = get_logger(names.MERGE)
             self._store = open_store(hosted, MACHINE_VERSION)
@@ -103,7 +105,6 @@ class MergeActor:
 
     async def _handle(self, decide: Callable[[], Decision[Message, None]]) -> None:
         """Handles one command: decide, make durable, publish, send."""
-        loop = asyncio.get_running_loop()
         async with self._turn:
             if self._is_closed:
                 return
@@ -114,15 +115,23 @@ class MergeActor:
                     if decision.record is None:
                         self._send(messages)
                         return
-                    number = await loop.run_in_executor(
-                        self._commits, self._store.append, decision.record
-                    )
+                    number = await self._append(decision.record)
                     self._store.publish(decision.changes, number)
                     messages.extend(self._machine.committed(decision, number))
                     self._send(messages)
                     decision = self._machine.go_on(self._store.next_number)
             except Exception as error:  # noqa: BLE001 - nothing may go on after it
                 end_process(names.MERGE, error)
+
+    async def _append(self, record: bytes) -> int:
+        """Makes a record durable; while the disk is full it waits for room."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await loop.run_in_executor(self._commits, self._store.append, record)
+            except StorageFullError:
+                self._log.warning("storage_full")
+                await asyncio.sleep(FULL_PAUSE_S)
 
     def _send(self, messages: list[Message]) -> None:
         for message in messages:
@@ -193,18 +202,35 @@ class MergeActor:
         """Takes over links that nobody handed over: at first all, then those over a second old."""
         before_us = time.time_ns() // 1000
         while not self._is_closed:
-            for shard in range(self._shard_map.shard_count):
-                links = _links(
-                    await self._ask_shard(shard, "list_pending", before_us, SWEEP_LINKS_MAX)
-                )
-                if links:
-                    self._log.info("links_swept", shard=shard, links_count=len(links))
-                    await self._handle_links(links)
+            shards = range(self._shard_map.shard_count)
+            listed = await asyncio.gather(*(self._list_pending(each, before_us) for each in shards))
+            links = in_order(listed, SWEEP_LINKS_MAX)
+            if links:
+                self._log.info("links_swept", links_count=len(links))
+                await self._handle_links(links)
             await asyncio.sleep(SWEEP_INTERVAL_S)
             before_us = time.time_ns() // 1000 - SWEEP_AGE_US
 
+    async def _list_pending(self, shard: int, before_us: int) -> list[PendingLink]:
+        return _links(await self._ask_shard(shard, "list_pending", before_us, SWEEP_LINKS_MAX))
+
     async def _handle_links(self, links: list[PendingLink]) -> None:
         await self._handle(lambda: self._machine.link(None, links, self._store.next_number))
+
+
+def in_order(listed: list[list[PendingLink]], links_max: int) -> list[PendingLink]:
+    """Returns the swept links of all shards in the order of their stamps.
+
+    A gateway may still hold them, and stamps rise through its batches, so this is the order in
+    which it would hand them over. What lies beyond the end of a list that was cut is left for the
+    next sweep: earlier links of the same batch may be missing there.
+    """
+    cuts = [links[-1].stamp_us for links in listed if len(links) == links_max]
+    cut_us = min(cuts, default=None)
+    links = [
+        link for links in listed for link in links if cut_us is None or link.stamp_us <= cut_us
+    ]
+    return sorted(links, key=lambda link: (link.stamp_us, link.shard, link.position))
 
 
 def merge_options() -> dict[str, object]:

@@ -14,6 +14,7 @@ from actors.hosting import STORAGE_FULL, RefusedError, decode_answer
 from unify_grpc.machines.control_machine import Directory, NewSpace, SpaceCreated
 from unify_grpc.machines.links import Append, Decided, PendingLink, decoder, encode
 from unify_grpc.machines.reads import decode_answers, encode_questions
+from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.errors import ShardUnavailableError, StoreFullError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class RayBackend:
             except RefusedError as refused:
                 if str(refused) == STORAGE_FULL:
                     raise StoreFullError(actor=name) from refused
-                raise
+                raise CommandFailedError(f"{name} refused a command; its log says why") from refused
             except (ray.exceptions.RayActorError, ValueError) as error:
                 self._handles.pop(name, None)
                 if time.monotonic() > give_up:

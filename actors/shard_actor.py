@@ -35,7 +35,7 @@ class ShardActor:
         self, shard: int, shard_map: ShardMap, hosted: HostedStore, dedupe_window_days: int
     ) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
-        prepare_process(hosted.log_level)
+        prepare_process(hosted)
         try:
             self._part = shard_name(shard)
             self._store = open_store(hosted, MACHINE_VERSION)

@@ -5,6 +5,7 @@ Built once by the command line and passed on; nothing reads the environment at i
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX: Final = "UNIFY_"
+ADMIN_TOKEN_CHARS_MIN: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Settings:
     """Of a running Ray cluster; empty starts one in process."""
     dev: bool = False
     """Makes the space `dev` with known keys, and serves reflection. Loopback only."""
+    admin_token: str = ""
+    """Made an admin token at the start, if it is not one yet; 16 characters or more."""
     plaintext: bool = False
     """Serves without TLS on an address that is not loopback."""
     dedupe_window_days: int = 30
@@ -60,6 +64,10 @@ class Settings:
             text
             for bad, text in (
                 (self.dedupe_window_days < 1, "dedupe_window_days must be at least 1"),
+                (
+                    bool(self.admin_token) and len(self.admin_token) < ADMIN_TOKEN_CHARS_MIN,
+                    f"admin_token must have {ADMIN_TOKEN_CHARS_MIN} characters or more",
+                ),
                 (self.shards < 0, "shards must not be negative"),
                 (not 0 <= self.grpc_port < 1 << 16, "grpc_port must be 0 to 65535"),
                 (self.stream_window_max < 1, "stream_window_max must be at least 1"),
@@ -74,7 +82,10 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 def _read_bool(text: str) -> bool:

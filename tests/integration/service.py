@@ -27,9 +27,12 @@ STOP_S = 40.0
 class Service:
     """A running service; stops with its context."""
 
-    def __init__(self, data_dir: Path, *flags: str, **settings: object) -> None:
+    def __init__(
+        self, data_dir: Path, *flags: str, is_dev: bool = True, **settings: object
+    ) -> None:
         self.data_dir = data_dir
         self.flags = flags
+        self.is_dev = is_dev
         self.settings = {f"UNIFY_{name.upper()}": str(value) for name, value in settings.items()}
         self.address = ""
         self.log_path = data_dir.parent / (data_dir.name + ".log")
@@ -55,7 +58,8 @@ class Service:
 
     def start(self) -> None:
         """Starts the service and waits for its ready line."""
-        command = [sys.executable, "-m", "actors.command_line", "serve", "--dev"]
+        command = [sys.executable, "-m", "actors.command_line", "serve"]
+        command += ["--dev"] if self.is_dev else []
         command += ["--data-dir", str(self.data_dir), "--grpc-port", "0", *self.flags]
         paths = [str(ROOT), str(ROOT / "clients/python")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self.settings}

@@ -14,7 +14,12 @@ from unify_client import Event as WireEvent
 from unify_client import UnifyClient
 
 from tests.integration.service import ACCESS_TOKEN, ADMIN_TOKEN, WRITE_KEY
-from unify_grpc._pb.unify.v1 import ingest_service_pb2, ingest_service_pb2_grpc, profile_service_pb2
+from unify_grpc._pb.unify.v1 import (
+    identity_pb2,
+    ingest_service_pb2,
+    ingest_service_pb2_grpc,
+    profile_service_pb2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +131,71 @@ def _reason(result: Any) -> str:
     enum = result.DESCRIPTOR.fields_by_name["reason"].enum_type
     name: str = enum.values_by_number[result.reason].name
     return name.removeprefix("REJECTION_REASON_")
+
+
+POISON = {
+    "a message id of 100 wide characters": track(
+        user_id="wide-1", anonymous_id="wide-2", message_id="訂單" * 50
+    ),
+    "the same with one identifier": track(user_id="wide-3", message_id="日" * 100),
+    "values and types as long as they may be": WireEvent(
+        type="identify",
+        user_id="é" * 128,
+        anonymous_id="日" * 85,
+        traits_json=b'{"email":"x@example.com"}',
+    ),
+    "a group id of 500 wide characters": WireEvent(
+        type="group", user_id="wide-4", group_id="日" * 500
+    ),
+    "duplicate keys in context": WireEvent(
+        type="identify",
+        user_id="twice-1",
+        anonymous_id="twice-2",
+        context_json=b'{"traits":5,"traits":{"a":1}}',
+    ),
+    "duplicate traits": WireEvent(
+        type="identify", user_id="twice-3", traits_json=b'{"a":{"b":1},"a":2}'
+    ),
+    "numbers at their edges": WireEvent(
+        type="identify",
+        user_id="edge-1",
+        traits_json=b'{"a":1e308,"b":-0.0,"c":123456789012345678901234567890,"d":1e-400}',
+    ),
+}
+
+
+@pytest.mark.parametrize("what", POISON)
+def test_a_legal_event_at_the_edge_harms_nobody(what: str, channel: grpc.Channel) -> None:
+    """An event that is allowed is stored and resolved, and so is everything after it."""
+    label = "poison-" + what.replace(" ", "-")
+    result, after = ingest(channel, POISON[what], good(label))
+
+    assert ingest_service_pb2.EVENT_STATUS_REJECTED != result.status
+    assert identity_pb2.OUTCOME_PENDING != result.outcome
+    assert after.segment_id
+    again = ingest(channel, WireEvent(type="identify", user_id=label, anonymous_id=label))
+    assert again[0].segment_id
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        track(anonymous_id="x" * 40_000),
+        track(previous_id="x" * 40_000),
+        WireEvent(
+            type="track",
+            name="Seen",
+            user_id="bad-1",
+            external_ids=[
+                {"id": "x" * 100, "type": "t", "collection": "nobody", "encoding": "none"}
+            ]
+            * 400,
+        ),
+    ],
+)
+def test_ids_count_towards_the_size_of_an_event(event: WireEvent, channel: grpc.Channel) -> None:
+    """Nothing that is stored escapes the bound of 32 KB."""
+    assert "EVENT_TOO_LARGE" == _reason(ingest(channel, event)[0])
 
 
 def test_a_future_time_is_the_time_of_receipt(service: Service, channel: grpc.Channel) -> None:
@@ -242,3 +312,6 @@ def test_no_identifier_or_trait_value_is_ever_logged(
         reader.get_profile(f"user_id:{canary}")
 
     assert canary not in service.log()
+    logs = [path.read_text() for path in service.data_dir.glob("*/actor.log")]
+    assert len(logs) == 5
+    assert not [text for text in logs if canary in text]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from unify_client import (
     Ack,
+    CredentialInvalid,
     EventStatus,
     Outcome,
     ProfileNotFound,
@@ -21,7 +22,7 @@ from unify_client import (
     track,
 )
 
-from tests.integration.service import ACCESS_TOKEN, WRITE_KEY, Service, descendants
+from tests.integration.service import ACCESS_TOKEN, ADMIN_TOKEN, WRITE_KEY, Service, descendants
 from tests.integration.waiting import eventually
 
 if TYPE_CHECKING:
@@ -153,6 +154,39 @@ def _tracks(number: int) -> list[Event]:
         track(f"Step {each}", user_id=f"u{number}", message_id=f"track-{number}-{each}")
         for each in range(2)
     ]
+
+
+def test_links_that_nobody_hands_over_are_decided_after_the_merge_actor_died(
+    tmp_path: Path,
+) -> None:
+    """With the merge actor dead and back, and nobody calling it, what was left is swept up."""
+    with Service(tmp_path / "data", "--shards", "2") as service:
+        with UnifyClient(service.address, key=WRITE_KEY) as writer:
+            writer.ingest([linking(0)])
+            merge = service.actor_pid("MergeActor")
+            os.kill(merge, signal.SIGSTOP)
+            writer.ingest([linking(each) for each in range(1, 20)], ack=Ack.ACCEPTED)
+            os.kill(merge, signal.SIGKILL)
+        with UnifyClient(service.address, key=ACCESS_TOKEN) as reader:
+            for number in range(20):
+                eventually(partial(is_visible, reader, number), f"link {number} is visible")
+
+
+def test_well_known_keys_open_nothing_without_dev(tmp_path: Path) -> None:
+    """A directory that once served with --dev does not let its known keys in without it; the
+    token that was given does, and is nowhere in the logs.
+    """
+    with Service(tmp_path / "data", "--shards", "2"):
+        pass
+    token = "adm_of_this_test_only"
+    service = Service(tmp_path / "data", is_dev=False, admin_token=token)
+    with service:
+        for key in (ADMIN_TOKEN, ACCESS_TOKEN):
+            with UnifyClient(service.address, key=key) as client, pytest.raises(CredentialInvalid):
+                client.get_space("dev")
+        with UnifyClient(service.address, key=token) as admin:
+            assert admin.create_space("mine").write_key
+    assert token not in service.log()
 
 
 def test_a_service_ends_itself_when_ray_dies(tmp_path: Path) -> None:

@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 APPEND_RECORD: Final = b"A"
 
 
-class _Context(msgspec.Struct):
-    """The part of an event's context that can set traits."""
-
-    traits: dict[str, msgspec.Raw]
-
-
 _DUPLICATE_COUNT = struct.Struct("<BH")
 _DUPLICATE = struct.Struct("<HQ")
 _TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_CONTEXT = msgspec.json.Decoder(_Context)
 _CELLS = msgspec.msgpack.Decoder(dict[str, TraitCell])
 _CREATED = int(Outcome.CREATED)
 _ATTACHED = int(Outcome.ATTACHED)
 _PENDING = int(Outcome.PENDING)
+
+
+def decode_traits(stored: bytes) -> dict[str, TraitCell]:
+    """Reads a traits row; `ValueError` on another format."""
+    if stored[0] != rows.FORMAT:
+        raise ValueError(f"traits row format {stored[0]} is not known here")
+    return _CELLS.decode(stored[1:])
 
 
 def pack_record(duplicates: Mapping[int, int], batch: bytes) -> bytes:
@@ -294,16 +294,17 @@ class AppendRun:
         batch = self.batch
         frame = batch.frame(index)
         body = batch.body(index, frame)
+        text = body.traits
         if frame.flags & FLAG_CONTEXT_TRAITS:
-            traits = _CONTEXT.decode(body.context).traits
-        else:
-            traits = _TRAITS.decode(body.traits)
+            # Read like the gateway read it: of duplicate keys the last counts, whatever the others.
+            text = msgspec.json.encode(msgspec.json.decode(body.context)["traits"])
+        traits = _TRAITS.decode(text)
         update = {
             name: TraitCell(bytes(value), frame.time_us, body.message_id, frame.source)
             for name, value in traits.items()
         }
         key = rows.TRAITS + member
         stored = self.working.get(key)
-        cells = _CELLS.decode(stored[1:]) if stored else {}
+        cells = decode_traits(stored) if stored else {}
         merge_traits(cells, update)
         self.working.put(key, bytes((rows.FORMAT,)) + encode(cells))

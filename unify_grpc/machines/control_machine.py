@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from unify_grpc.identity.rules import Rules
+from unify_grpc.machines.formats import checked_decoder
 from unify_grpc.machines.tables import Changes, Decision, View
 
 T = TypeVar("T")
@@ -119,9 +120,9 @@ class SpaceCreated(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_space = msgspec.msgpack.Decoder(SpaceRecord).decode
-_decode_credential = msgspec.msgpack.Decoder(Credential).decode
-_decode_deployment = msgspec.msgpack.Decoder(Deployment).decode
+_decode_space = checked_decoder(SpaceRecord, FORMAT)
+_decode_credential = checked_decoder(Credential, FORMAT)
+_decode_deployment = checked_decoder(Deployment, FORMAT)
 _decode_changes = msgspec.msgpack.Decoder(list[tuple[bytes, bytes | None]]).decode
 
 

@@ -11,6 +11,7 @@ import struct
 import msgspec
 
 from unify_grpc.identity.outcomes import Outcome
+from unify_grpc.machines.formats import checked_decoder
 from unify_grpc.machines.links import Founding
 from unify_grpc.machines.tables import Working
 
@@ -118,11 +119,11 @@ class RulesRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_round = msgspec.msgpack.Decoder(Round).decode
-decode_member = msgspec.msgpack.Decoder(MemberRow).decode
-decode_profile = msgspec.msgpack.Decoder(ProfileRow).decode
-decode_decided = msgspec.msgpack.Decoder(DecidedRow).decode
-decode_rules = msgspec.msgpack.Decoder(RulesRow).decode
+decode_round = checked_decoder(Round, FORMAT)
+decode_member = checked_decoder(MemberRow, FORMAT)
+decode_profile = checked_decoder(ProfileRow, FORMAT)
+decode_decided = checked_decoder(DecidedRow, FORMAT)
+decode_rules = checked_decoder(RulesRow, FORMAT)
 
 
 def decided_key(shard: int, position: int) -> bytes:

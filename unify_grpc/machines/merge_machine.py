@@ -365,6 +365,8 @@ class MergeMachine:
         self, request: Request, index: int, answer: Decided, record: int
     ) -> Iterator[Message]:
         """Answers a link when the round that decided it is visible."""
+        if request.number is None:
+            return
         flight = self._flights.get(record)
         if flight is None or flight.visible:
             yield from _answer(request, index, answer)

@@ -11,6 +11,7 @@ import struct
 import msgspec
 
 from unify_grpc.machines.batch import EVENT_TYPES
+from unify_grpc.machines.formats import checked_decoder
 
 MEMBER = b"m"
 TRAITS = b"t"
@@ -24,7 +25,7 @@ SPACE = b"s"
 
 _U64 = struct.Struct(">Q")
 _U32 = struct.Struct(">I")
-_MEMBER = struct.Struct("<BBBIIqQqQ20sQqQQIqQqQ6IBBHHH")
+_MEMBER = struct.Struct("<BBBIIqQqQ20sQqQQQIqQqQ6IHHHHH")
 _FOUNDED = 1
 _BOUND = 2
 FORMAT = 1
@@ -82,6 +83,7 @@ class MemberRow:
         "joined_us",
         "last_pos",
         "last_us",
+        "link_epoch",
         "memory_epoch",
         "partners",
         "root",
@@ -116,6 +118,8 @@ class MemberRow:
         self.joined_source = 0
         self.joined_message_id = ""
         self.memory_epoch = 0
+        self.link_epoch = 0
+        """Of the member itself, carried by its binding; for the ageing of a single profile."""
         self.partners = b""
         """Eight bytes of the key of each identifier known to be in the same profile."""
         self.event_count = 0
@@ -154,6 +158,7 @@ class MemberRow:
                     self.seq,
                     self.joined_us,
                     self.memory_epoch,
+                    self.link_epoch,
                     self.event_count,
                     self.chunk_count,
                     self.first_us,
@@ -195,6 +200,7 @@ class MemberRow:
             row.seq,
             row.joined_us,
             row.memory_epoch,
+            row.link_epoch,
             row.event_count,
             row.chunk_count,
             row.first_us,
@@ -263,6 +269,6 @@ class SpaceRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_profile = msgspec.msgpack.Decoder(ProfileRow).decode
-decode_outcome = msgspec.msgpack.Decoder(OutcomeRow).decode
-decode_space = msgspec.msgpack.Decoder(SpaceRow).decode
+decode_profile = checked_decoder(ProfileRow, FORMAT)
+decode_outcome = checked_decoder(OutcomeRow, FORMAT)
+decode_space = checked_decoder(SpaceRow, FORMAT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Protocol
 
 from unify_grpc.machines import rows
@@ -156,13 +157,13 @@ class ShardReader:
         parts = self._parts(member)
         sign = 1 if question.ascending else -1
         parts.sort(key=lambda part: part[0] if question.ascending else -part[1])
-        waiting: dict[int, list[int]] = {}
+        waiting: list[tuple[int, int]] = []
         opened = 0
         while opened < len(parts) or waiting:
             while opened < len(parts):
                 earliest, latest, times, positions = parts[opened]
                 edge = earliest if question.ascending else latest
-                if waiting and sign * edge > min(sign * each for each in waiting):
+                if waiting and sign * edge > waiting[0][0]:
                     break
                 opened += 1
                 if not self._overlaps(earliest, latest, question):
@@ -171,10 +172,13 @@ class ShardReader:
                     times, positions = self._open(member, positions[0])
                 for time_us, position in zip(times, positions, strict=True):
                     if self._in_range(time_us, question):
-                        waiting.setdefault(time_us, []).append(position)
+                        heappush(waiting, (sign * time_us, position))
             if waiting:
-                next_us = sign * min(sign * each for each in waiting)
-                yield next_us, waiting.pop(next_us)
+                next_us = waiting[0][0]
+                together = []
+                while waiting and waiting[0][0] == next_us:
+                    together.append(heappop(waiting)[1])
+                yield sign * next_us, together
 
     def _parts(self, member: bytes) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
         """Returns (earliest, latest, times, positions); for a chunk no times and its number."""

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from unify_grpc.placement.slots import ShardMap
 
 
+class CommandFailedError(Exception):
+    """An actor could not handle a command, which had no effect; trying again would not help."""
+
+
 class Backend(Protocol):
     """Calls to actors. Each is repeated until it is answered, or until its caller gives up.
 
     Raises, all of them: `ShardUnavailableError` when an actor stays away too long,
-    `StorageFullError` when it has no room.
+    `StoreFullError` when it has no room, `CommandFailedError` when it could not handle it.
     """
 
     @property

@@ -25,6 +25,8 @@ from unify_grpc.machines.framing import MarkMaker, SpaceView
 from unify_grpc.service.errors import CredentialInvalidError, SpaceNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from unify_grpc.service.backend import Backend
 
 RENEWAL_INTERVAL_S = 2.0
@@ -59,8 +61,10 @@ class Caller:
 class SpaceDirectory:
     """Spaces and credentials of the deployment."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, refused: Collection[str] = ()) -> None:
+        """Takes the keys that are not let in whatever control says: those that everybody knows."""
         self._backend = backend
+        self._refused = {hash_credential(key) for key in refused}
         self._directory: Directory | None = None
         self._by_number: dict[int, Space] = {}
         self._by_hash: dict[bytes, Credential] = {}
@@ -79,8 +83,10 @@ class SpaceDirectory:
         async with self._renewal:
             if self._renewed and time.monotonic() - self._renewed < no_older_than_s:
                 return
-            directory = await self._backend.directory()
-            self._renewed = time.monotonic()
+            try:
+                directory = await self._backend.directory()
+            finally:
+                self._renewed = time.monotonic()
             if self._directory is None or directory != self._directory:
                 self._take_over(directory)
 
@@ -129,7 +135,7 @@ class SpaceDirectory:
         if credential is None:
             await self.renew(no_older_than_s=UNKNOWN_RENEWAL_PAUSE_S)
             credential = self._by_hash.get(hashed)
-        if credential is None or not _holds(credential):
+        if credential is None or hashed in self._refused or not _holds(credential):
             raise CredentialInvalidError
         if credential.kind != ADMIN_TOKEN:
             return Caller(credential, self._by_number[credential.space])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unify_grpc._pb.unify.v1.event_pb2 import Event
 
 EVENT_BYTES_MAX = 32 * 1024
-"""Of traits, properties and context together, as JSON, with the ids and the name."""
+"""Of traits, properties and context together, as JSON; and of the ids and the name together."""
 STRUCT_DEPTH_MAX = 16
 """Deeper than any event may be: what lies below need not be read to refuse it."""
 INTEGRAL_MAX = 2.0**53
@@ -42,8 +42,10 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
         return RejectionReason.TOO_DEEP
     except (msgspec.DecodeError, UnicodeError, ValueError):
         return RejectionReason.INVALID_JSON
-    size = len(traits_json) + len(properties_json) + len(context_json) + len(wire.name)
-    if size > EVENT_BYTES_MAX:
+    if len(traits_json) + len(properties_json) + len(context_json) > EVENT_BYTES_MAX:
+        return RejectionReason.EVENT_TOO_LARGE
+    ids = _ids(wire)
+    if _ids_bytes(wire, ids) > EVENT_BYTES_MAX:
         return RejectionReason.EVENT_TOO_LARGE
     try:
         timestamp_us = _time_us(wire.timestamp) if wire.HasField("timestamp") else None
@@ -53,13 +55,6 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
         sent_us = _time_us(wire.sent_at) if wire.HasField("sent_at") else None
     except ValueError:
         return RejectionReason.INVALID_TIMESTAMP
-    ids = _Ids(
-        wire.user_id if wire.HasField("user_id") else None,
-        wire.anonymous_id if wire.HasField("anonymous_id") else None,
-        wire.group_id if wire.HasField("group_id") else None,
-        wire.previous_id if wire.HasField("previous_id") else None,
-        list(wire.external_ids) if wire.external_ids else None,
-    )
     event = ClientEvent(
         type=wire.type,
         message_id=wire.message_id,
@@ -92,6 +87,24 @@ class _Ids(NamedTuple):
     group_id: str | None
     previous_id: str | None
     external_ids: list[Any] | None
+
+
+def _ids(wire: Event) -> _Ids:
+    return _Ids(
+        wire.user_id if wire.HasField("user_id") else None,
+        wire.anonymous_id if wire.HasField("anonymous_id") else None,
+        wire.group_id if wire.HasField("group_id") else None,
+        wire.previous_id if wire.HasField("previous_id") else None,
+        list(wire.external_ids) if wire.external_ids else None,
+    )
+
+
+def _ids_bytes(wire: Event, ids: _Ids) -> int:
+    """Returns about how much of an event is not in its payloads."""
+    size = len(wire.name) + sum([len(each) for each in ids[:4] if each is not None])
+    if ids.external_ids:
+        size += sum([each.ByteSize() for each in ids.external_ids])
+    return size
 
 
 def _body(

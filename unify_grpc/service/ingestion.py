@@ -110,7 +110,7 @@ class Ingestor:
             ShardSender(shard, backend, queue_events_max=queue_events_max)
             for shard in range(self._shard_map.shard_count)
         ]
-        self._links = LinkSender(backend)
+        self._links = LinkSender(backend, queue_links_max=queue_events_max)
         self._stamp_us = 0
         self._background: set[asyncio.Task[object]] = set()
 
@@ -152,8 +152,9 @@ class Ingestor:
             sender.check_room()
         loop = asyncio.get_running_loop()
         give_up = loop.time() + deadline_s
-        before, turn = turns.take()
+        self._links.check_room()
         run = _Run(incoming, space, source, turns.stream, self.stamp)
+        before, turn = turns.take()
         task = loop.create_task(self._store(run, before, turn))
         self._keep(task)
         links = await asyncio.shield(task)
@@ -228,12 +229,17 @@ class Ingestor:
         """Lets work go on that nobody waits for any more."""
         assert isinstance(task, asyncio.Task)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._forget)
 
-    async def drain(self) -> None:
-        """Waits for what is under way."""
-        while self._background:
-            await asyncio.gather(*self._background, return_exceptions=True)
+    def _forget(self, task: asyncio.Task[object]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has it too
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits for what is under way; links left over are durable, and will be swept."""
+        if self._background:
+            await asyncio.wait(set(self._background), timeout=timeout_s)
 
 
 async def _finish(links: asyncio.Future[list[Decided]]) -> None:

@@ -10,6 +10,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from unify_grpc.service.errors import ShardOverloadedError
+
 if TYPE_CHECKING:
     from unify_grpc.machines.links import Decided, PendingLink
     from unify_grpc.service.backend import Backend
@@ -22,16 +24,26 @@ _Parcel = tuple["list[PendingLink]", "asyncio.Future[list[Decided]]"]
 class LinkSender:
     """Sends links to the merge actor."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, queue_links_max: int) -> None:
         self._backend = backend
+        self._queue_links_max = queue_links_max
+        self._links = 0
         self._queue: deque[_Parcel] = deque()
         self._worker: asyncio.Task[None] | None = None
+
+    def check_room(self) -> None:
+        """Refuses more work while too many links wait for the merge actor."""
+        if self._links >= self._queue_links_max:
+            raise ShardOverloadedError(
+                "Too many links wait to be decided; try again after a pause."
+            )
 
     def send(self, links: list[PendingLink]) -> asyncio.Future[list[Decided]]:
         """Queues links; the future tells how they were decided, once that is visible."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Decided]] = loop.create_future()
         self._queue.append((links, done))
+        self._links += len(links)
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
         return done
@@ -51,6 +63,8 @@ class LinkSender:
                         done.set_exception(error)
                         done.exception()
                 continue
+            finally:
+                self._links -= count
             start = 0
             for links, done in taken:
                 if not done.done():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SIGNATURE_BYTES = 16
-TOKEN_CHARS_MAX = 4096
+TOKEN_CHARS_MAX = 65_536
 
 
 def _signature(key: bytes, scope: bytes, payload: bytes) -> bytes:

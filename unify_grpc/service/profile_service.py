@@ -112,7 +112,7 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
         check_count("include", request.include, NAMES_MAX)
         scope = scope_of("ListExternalIds", call.space.record.number, request)
         key = self._directory.signing_key
-        after = read_token(key, scope, request.page_token, tuple[int, str, int, str])
+        after = read_token(key, scope, request.page_token, tuple[int, str, int, bytes])
         named = _named(request, call.space)
         profile = await self._reader.read_profile(call.space, named, with_traits=False)
         wanted = set(request.include)
@@ -208,9 +208,10 @@ def _segment_id(named: Named, profile: Profile) -> str:
     return segment_id_of(named.collection, profile.base.root)
 
 
-def _place(part: Gathered, space: Space) -> tuple[int, str, int, str]:
+def _place(part: Gathered, space: Space) -> tuple[int, str, int, bytes]:
+    """Returns where an identifier stands in its list, without the value: tokens hold it."""
     rank, name = space.view.rules.rank(part.type)
-    return rank, name, part.joined_us, part.value
+    return rank, name, part.joined_us, part.member
 
 
 def _named(request: Any, space: Space) -> Named:

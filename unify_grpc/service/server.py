@@ -30,6 +30,8 @@ from unify_grpc.service.space_service import SpaceServicer
 from unify_grpc.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from unify_grpc.service.backend import Backend
     from unify_grpc.settings import Settings
 
@@ -55,12 +57,14 @@ SERVICES = [
 class Gateway:
     """Serves until it is stopped. One event loop, one process."""
 
-    def __init__(self, backend: Backend, settings: Settings) -> None:
+    def __init__(
+        self, backend: Backend, settings: Settings, refused_keys: Collection[str] = ()
+    ) -> None:
         check_scopes(
             [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]
         )
         self._settings = settings
-        self._directory = SpaceDirectory(backend)
+        self._directory = SpaceDirectory(backend, refused_keys)
         self._ingestor = Ingestor(
             backend, self._directory, queue_events_max=settings.queue_events_max
         )
@@ -119,7 +123,8 @@ class Gateway:
         """
         await self._directory.renew()
         self._renewal = asyncio.get_running_loop().create_task(self._renew())
-        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        address = f"{host}:{self._settings.grpc_port}"
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -142,7 +147,7 @@ class Gateway:
             if self._calls.calls_count:
                 quiet_since = loop.time()
         await self._server.stop(grace=DROP_S)
-        await self._ingestor.drain()
+        await self._ingestor.drain(max(DROP_S, give_up - loop.time()))
         if self._renewal is not None:
             self._renewal.cancel()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unify_grpc.machines.batch import CALL_ID_BYTES, pack_batch
+from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.errors import ShardOverloadedError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ShardSender:
         while self._queue:
             parcels = self._take()
             try:
-                await self._call(parcels)
+                await self._call_apart(parcels)
             except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
                 for parcel in parcels:
                     if not parcel.done.done():
@@ -89,6 +90,23 @@ class ShardSender:
                         parcel.done.exception()
             finally:
                 self._events -= sum(len(parcel.frames) for parcel in parcels)
+
+    async def _call_apart(self, parcels: list[_Parcel]) -> None:
+        """Sends parcels in one call; if the shard cannot handle that, one by one.
+
+        So what one caller sent cannot fail what others did.
+        """
+        try:
+            await self._call(parcels)
+        except CommandFailedError:
+            if len(parcels) == 1:
+                raise
+            for parcel in parcels:
+                try:
+                    await self._call([parcel])
+                except CommandFailedError as error:
+                    parcel.done.set_exception(error)
+                    parcel.done.exception()
 
     def _take(self) -> list[_Parcel]:
         """Takes what fits one call: whole parcels, each space under one version of its rules."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STORE_FORMAT: Final = 1
 _NAME = "store.json"
+ENVIRONMENTS: Final = ("log", "state")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def create_store(directory: Path, manifest: Manifest) -> None:
     """Makes an empty store. Only for a directory that control says was never initialised."""
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    for name in ENVIRONMENTS:
+        (directory / name).mkdir(mode=0o700, exist_ok=True)
+        lmdb.open(str(directory / name), mode=0o600).close()
     version = lmdb.version()[0]
     text = msgspec.json.encode(msgspec.structs.replace(manifest, lmdb_version=version))
     temporary = directory / (_NAME + ".new")

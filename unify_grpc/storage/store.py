@@ -334,7 +334,8 @@ class _RecordCache:
 
 
 def _open(path: Path, map_bytes: int) -> lmdb.Environment:
-    path.mkdir(mode=0o700, exist_ok=True)
+    if not (path / "data.mdb").exists():
+        raise StoreRefusedError(f"{path} is missing or empty: restore the store or its backup")
     environment = lmdb.open(
         str(path),
         map_size=map_bytes,

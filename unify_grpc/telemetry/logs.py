@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def configure_logging(level: str) -> None:
-    """Sets up logging for this process; `level` is a name of the standard library."""
+
+def configure_logging(level: str, path: Path | None = None) -> None:
+    """Sets up logging for this process.
+
+    Args:
+        level: a name of the standard library's.
+        path: a file to append to; stderr if None.
+    """
     number = logging.getLevelName(level.upper())
     if not isinstance(number, int):
         raise ValueError(f"log level {level!r} is not known")  # noqa: TRY004 - a wrong value
-    is_terminal = sys.stderr.isatty()
+    file = sys.stderr if path is None else path.open("a", buffering=1, encoding="utf-8")
+    is_terminal = file.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer()
         if is_terminal
@@ -34,7 +43,7 @@ def configure_logging(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=file),
         cache_logger_on_first_use=True,
     )
 

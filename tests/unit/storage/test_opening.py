@@ -104,7 +104,7 @@ def test_a_directory_without_a_manifest_is_refused(folder: StoreFolder) -> None:
 
     with pytest.raises(StoreRefusedError, match="holds no store"):
         folder.open()
-    assert [] == list(folder.directory.iterdir())
+    assert {"log", "state"} == {each.name for each in folder.directory.iterdir()}
 
 
 def test_a_damaged_manifest_is_refused(folder: StoreFolder) -> None:
@@ -155,6 +155,17 @@ def test_a_log_that_lost_records_is_refused(folder: StoreFolder) -> None:
     store.checkpoint()
     folder.end(store)
     shutil.rmtree(folder.directory / "log")
+    (folder.directory / "log").mkdir()
+    lmdb.open(str(folder.directory / "log")).close()
 
     with pytest.raises(StoreRefusedError, match="not of one store"):
+        folder.open()
+
+
+@pytest.mark.parametrize("name", ["log", "state"])
+def test_a_missing_environment_is_refused(name: str, folder: StoreFolder) -> None:
+    """An environment that was made and is gone is a loss to be noticed, not an empty one."""
+    shutil.rmtree(folder.directory / name)
+
+    with pytest.raises(StoreRefusedError, match="missing or empty"):
         folder.open()
