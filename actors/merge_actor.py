@@ -25,6 +25,7 @@ from unify_grpc.machines.control_machine import RulesVersion
 from unify_grpc.machines.links import LookedUp, PendingLink, Void, decoder, encode
 from unify_grpc.machines.merge_machine import MACHINE_VERSION, MergeMachine
 from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
+from unify_grpc.machines.sweeping import in_order
 from unify_grpc.storage.errors import StorageFullError
 from unify_grpc.telemetry.logs import get_logger
 
@@ -216,21 +217,6 @@ class MergeActor:
 
     async def _handle_links(self, links: list[PendingLink]) -> None:
         await self._handle(lambda: self._machine.link(None, links, self._store.next_number))
-
-
-def in_order(listed: list[list[PendingLink]], links_max: int) -> list[PendingLink]:
-    """Returns the swept links of all shards in the order of their stamps.
-
-    A gateway may still hold them, and stamps rise through its batches, so this is the order in
-    which it would hand them over. What lies beyond the end of a list that was cut is left for the
-    next sweep: earlier links of the same batch may be missing there.
-    """
-    cuts = [links[-1].stamp_us for links in listed if len(links) == links_max]
-    cut_us = min(cuts, default=None)
-    links = [
-        link for links in listed for link in links if cut_us is None or link.stamp_us <= cut_us
-    ]
-    return sorted(links, key=lambda link: (link.stamp_us, link.shard, link.position))
 
 
 def merge_options() -> dict[str, object]:
