@@ -94,6 +94,7 @@ def _measure(
     sent = client.send(address)
     after = service.tree.sample()
     stored_bytes = directory_bytes(service.data_dir) - stored_bytes
+    watch.note_memory()
     memory_bytes_max = dict(watch.memory_bytes_max)
     checked = client.check(address)
     service.check_alive()

@@ -39,11 +39,15 @@ class Watch:
                 f"{self._overdrawn_bytes >> 20} MB of disk were used, more than was said"
             )
 
+    def note_memory(self) -> None:
+        """Looks at memory now: a part that is measured may be shorter than the interval."""
+        for part, usage in self._tree.sample().items():
+            highest = max(self.memory_bytes_max.get(part, 0), usage.anonymous_bytes)
+            self.memory_bytes_max[part] = highest
+
     def _look(self) -> None:
         while not self._stopping.wait(INTERVAL_S):
-            for part, usage in self._tree.sample().items():
-                highest = max(self.memory_bytes_max.get(part, 0), usage.anonymous_bytes)
-                self.memory_bytes_max[part] = highest
+            self.note_memory()
             used = directory_bytes(self._directory)
             if used > self._bytes_max:
                 self._overdrawn_bytes = used
