@@ -25,8 +25,8 @@ class ControlActor:
 
     def __init__(self, hosted: HostedStore) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
-        prepare_process(hosted)
         try:
+            prepare_process(hosted)
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ControlMachine(self._store)
             replay_tail(self._store, self._machine, self._machine.committed)

@@ -124,10 +124,12 @@ def end_process(part: str, error: BaseException) -> NoReturn:
     A constructor that raised would leave the actor dead for good, and one that went on after a
     commit of unknown outcome could answer what is not true.
     """
-    get_logger(part).error("actor_ended", exc_info=error)
-    sys.stderr.flush()
-    time.sleep(_PAUSE_S)
-    os._exit(EXIT_CODE)
+    try:
+        get_logger(part).error("actor_ended", exc_info=error)
+        sys.stderr.flush()
+        time.sleep(_PAUSE_S)
+    finally:  # whatever becomes of the log, a process that must not go on does not
+        os._exit(EXIT_CODE)
 
 
 def encode_answer(payload: bytes) -> bytes:

@@ -55,14 +55,13 @@ class MergeActor:
 
     def __init__(self, shard_map: ShardMap, hosted: HostedStore) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
-        prepare_process(hosted)
         try:
+            prepare_process(hosted)
             self._log = get_logger(names.MERGE)
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = MergeMachine(self._store, shard_map)
             count = replay_tail(self._store, self._machine, None)
             self._shard_map = shard_map
-            self._shards: dict[int, Any] = {}
             self._commits = ThreadPoolExecutor(1, "commit")
             self._turn = asyncio.Lock()
             self._tasks: set[asyncio.Task[None]] = set()

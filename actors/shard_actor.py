@@ -35,8 +35,8 @@ class ShardActor:
         self, shard: int, shard_map: ShardMap, hosted: HostedStore, dedupe_window_days: int
     ) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
-        prepare_process(hosted)
         try:
+            prepare_process(hosted)
             self._part = shard_name(shard)
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ShardMachine(shard, self._store, dedupe_window_days=dedupe_window_days)

@@ -327,3 +327,30 @@ def test_sigterm_ends_a_stream_after_what_it_took(tmp_path: Path) -> None:
         going_on.set()
 
     assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
+
+
+def test_callers_who_hang_up_leave_nothing_behind(tmp_path: Path) -> None:
+    """Streams that are dropped with a full window end as CANCELLED, not as our errors; others are
+    served, and the service ends in order.
+    """
+    service = Service(tmp_path / "data", "--shards", "2")
+    hung_up = threading.Event()
+
+    def batches() -> Iterator[ingest_service_pb2.IngestStreamRequest]:
+        at = 0
+        while not hung_up.is_set():
+            at += 1
+            yield request(*(track("Seen", user_id=f"hung-{at}-{each}") for each in range(200)))
+
+    with service:
+        for _ in range(3):
+            with grpc.insecure_channel(service.address) as channel:
+                stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
+                next(stub.IngestStream(batches(), metadata=WRITING, timeout=60))
+        hung_up.set()
+        with UnifyClient(service.address, key=WRITE_KEY) as writer:
+            assert writer.ingest([track("Seen", user_id="still-here")])[0].stored
+        assert 0 == service.stop()
+
+    assert 3 == service.log().count('"CANCELLED"')
+    assert not [sign for sign in ("rpc_failed", "never retrieved") if sign in service.log()]

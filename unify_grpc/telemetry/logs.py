@@ -6,6 +6,7 @@ go into a log.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,25 @@ import structlog
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class LogFile:
+    """A file of log lines. A line that finds no room is lost; who logs it goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, text: str) -> None:
+        """Appends text, if there is room."""
+        with contextlib.suppress(OSError):
+            self._file.write(text.encode(errors="replace"))
+
+    def flush(self) -> None:
+        """Does nothing: nothing is held back."""
+
+    def isatty(self) -> bool:
+        """Says that nobody reads along."""
+        return False
 
 
 def configure_logging(level: str, path: Path | None = None) -> None:
@@ -27,7 +47,7 @@ def configure_logging(level: str, path: Path | None = None) -> None:
     number = logging.getLevelName(level.upper())
     if not isinstance(number, int):
         raise ValueError(f"log level {level!r} is not known")  # noqa: TRY004 - a wrong value
-    file = sys.stderr if path is None else path.open("a", buffering=1, encoding="utf-8")
+    file: Any = sys.stderr if path is None else LogFile(path)
     is_terminal = file.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer()
