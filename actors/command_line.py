@@ -8,6 +8,14 @@ from typing import Any
 
 import click
 
+from actors.commands.explain import explain
+from actors.commands.key import key
+from actors.commands.profile import profile
+from actors.commands.rules import rules
+from actors.commands.space import space
+from actors.commands.tail import tail
+from actors.commands.token import token
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="unify", prog_name="unify")
@@ -20,6 +28,7 @@ def main() -> None:
 @click.option("--grpc-port", type=int, help="Port for gRPC; 0 picks a free one.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--shards", type=int, help="Of a new data directory; the number of cores if not set.")
+@click.option("--gateways", type=int, help="Processes that take calls, on one port.")
 @click.option("--ray-address", help="Of a running Ray cluster; starts one in process if not set.")
 @click.option("--dev", is_flag=True, default=None, help="Space `dev` with known keys; loopback.")
 @click.option("--plaintext", is_flag=True, default=None, help="Serve beyond loopback without TLS.")
@@ -51,6 +60,10 @@ def demo(*, keep: bool) -> None:
     from actors.demo import run_demo
 
     sys.exit(asyncio.run(run_demo(is_kept=keep)))
+
+
+for command in (profile, explain, tail, space, rules, key, token):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

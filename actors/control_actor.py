@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from actors import names
@@ -14,10 +16,13 @@ from actors.hosting import (
     prepare_process,
     replay_tail,
 )
-from unify_grpc.machines.control_machine import MACHINE_VERSION, ControlMachine, NewSpace
+from unify_grpc.machines.audit_trail import AuditQuery
+from unify_grpc.machines.control_commands import decode_command
+from unify_grpc.machines.control_machine import MACHINE_VERSION, ControlMachine
+from unify_grpc.machines.control_records import encode
+from unify_grpc.machines.gateway_leases import GatewayLeases
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_new_space = msgspec.msgpack.Decoder(NewSpace).decode
+_decode_query = msgspec.msgpack.Decoder(AuditQuery).decode
 
 
 class ControlActor:
@@ -27,6 +32,7 @@ class ControlActor:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
         try:
             prepare_process(hosted)
+            self._leases = GatewayLeases(time.monotonic())
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ControlMachine(self._store)
             replay_tail(self._store, self._machine, self._machine.committed)
@@ -34,7 +40,11 @@ class ControlActor:
             end_process(names.CONTROL, error)
 
     def found(self, signing_key: bytes, admin_token: str, now_us: int) -> bytes:
-        """Founds the deployment if it is new, and adds an admin token if one is given."""
+        """Founds the deployment if it is new, and adds an admin token if one is given.
+
+        Call it at each start of the service, before there are gateways.
+        """
+        self._leases.know_all()
         return execute(
             names.CONTROL,
             self._store,
@@ -42,23 +52,50 @@ class ControlActor:
             self._machine.committed,
         )
 
-    def create_space(self, command: bytes) -> bytes:
-        """Makes a space; returns a packed `SpaceCreated`."""
-        decoded = _decode_new_space(command)
+    def administer(self, command: bytes) -> bytes:
+        """Carries a packed command out; returns a packed `Administered`."""
+        decoded = decode_command(command)
         return execute(
             names.CONTROL,
             self._store,
-            lambda: self._machine.create_space(decoded),
+            lambda: self._machine.administer(decoded),
             self._machine.committed,
         )
 
-    def directory(self) -> bytes:
-        """Returns a packed `Directory`."""
-        return encode_answer(_encode(self._machine.directory()))
+    def see_types(self, space: int, types: list[str]) -> bytes:
+        """Has a space meet types of identifiers, as far as it welcomes them."""
+        return execute(
+            names.CONTROL,
+            self._store,
+            lambda: self._machine.see_types(space, types),
+            self._machine.committed,
+        )
+
+    def renew_directory(self, gateway: str, revision: int) -> bytes:
+        """Returns packed `DirectoryChanges` since a gateway's revision, or None: there are none."""
+        self._leases.renewed(gateway, revision, time.monotonic())
+        return encode_answer(encode(self._machine.directory_since(revision)))
+
+    def leave_directory(self, gateway: str) -> bytes:
+        """Forgets a gateway that serves no calls any more."""
+        self._leases.left(gateway)
+        return encode_answer(b"")
+
+    def count_gateways_behind(self, revision: int) -> bytes:
+        """Returns how many live gateways may hold an older revision, packed."""
+        return encode_answer(encode(self._leases.count_behind(revision, time.monotonic())))
 
     def newest_rules(self, space: int) -> bytes:
         """Returns a packed `RulesVersion`."""
-        return encode_answer(_encode(self._machine.spaces[space].rules[-1]))
+        return encode_answer(encode(self._machine.rules[space]))
+
+    def read_rules(self, space: int, version: int) -> bytes:
+        """Returns a packed `RulesVersion`, or None: the space has no such version."""
+        return encode_answer(encode(self._machine.read_rules(space, version)))
+
+    def list_audit(self, query: bytes) -> bytes:
+        """Answers a packed `AuditQuery` with a packed `AuditPage`."""
+        return encode_answer(encode(self._machine.audit.read(_decode_query(query))))
 
     def close(self) -> bool:
         """Checkpoints and releases the store; call nothing after it."""

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from unify_client import AsyncUnifyClient, identify, page, track
+from unify_client import AsyncUnifyClient, Identifier, group, identify, page, track
 
-from actors.launch import DEV_ACCESS_TOKEN, DEV_WRITE_KEY, serve
+from actors.cluster import DEV_ACCESS_TOKEN, DEV_WRITE_KEY
+from actors.launch import serve
 from unify_grpc.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from unify_client import Event, EventResult, Profile
+    from unify_client import Event, EventResult, IdentityExplanation, Profile, ProfileLink
 
 SHARDS = 2
 WIDTH_MIN = 110
@@ -30,17 +31,30 @@ PHONE = {"device": {"type": "android", "id": "android-7f3a"}}
 APP = {"device": {"type": "ios", "id": "ios-91c2"}}
 
 
+class Story:
+    """Events in order, each with a sentence that says it."""
+
+    def __init__(self) -> None:
+        start = datetime.now(UTC) - timedelta(hours=1)
+        self._times = (start + timedelta(minutes=minute) for minute in range(60))
+        self.told: list[tuple[str, Event]] = []
+
+    def tell(self, text: str, make: Callable[..., Event], *args: str, **fields: Any) -> None:
+        """Lets something happen, a minute after what happened before."""
+        message_id = f"m{len(self.told) + 1}"
+        event = make(*args, message_id=message_id, timestamp=next(self._times), **fields)
+        self.told.append((text, event))
+
+
 def journey() -> list[tuple[str, Event]]:
-    """Returns what two people do, in order, each with a sentence that says it."""
-    start = datetime.now(UTC) - timedelta(hours=1)
-    times = (start + timedelta(minutes=minute) for minute in range(60))
-    told: list[tuple[str, Event]] = []
+    """Returns what two people do."""
+    story = Story()
+    _tell_of_people(story.tell)
+    _tell_of_their_company(story.tell)
+    return story.told
 
-    def tell(text: str, make: Callable[..., Event], *args: str, **fields: Any) -> None:
-        message_id = f"m{len(told) + 1}"
-        event = make(*args, message_id=message_id, timestamp=next(times), **fields)
-        told.append((text, event))
 
+def _tell_of_people(tell: Callable[..., None]) -> None:
     tell("somebody looks around on a phone", page, "Home", anonymous_id="phone-1")
     tell(
         "still anonymous, in the shop's app",
@@ -81,7 +95,30 @@ def journey() -> list[tuple[str, Event]]:
         anonymous_id="tablet-1",
         traits={"email": "user-2@example.com", "first_name": "V."},
     )
-    return told
+
+
+def _tell_of_their_company(tell: Callable[..., None]) -> None:
+    tell(
+        "a company signs up for the team plan",
+        group,
+        "company-1",
+        user_id="user-1",
+        traits={"name": "Company One", "plan": "team"},
+    )
+    tell(
+        "somebody else joins it, on another tablet",
+        group,
+        "company-1",
+        user_id="user-2",
+        anonymous_id="tablet-2",
+    )
+
+
+ASKED = (
+    (Identifier("users", "anonymous_id", "phone-1"), Identifier("users", "ios.id", "ios-91c2")),
+    (Identifier("users", "anonymous_id", "tablet-1"), Identifier("users", "user_id", "user-2")),
+)
+"""Pairs of identifiers: why are they one, or apart?"""
 
 
 async def run_demo(*, is_kept: bool) -> int:
@@ -119,13 +156,51 @@ async def _show(console: Console, address: str) -> None:
     async with AsyncUnifyClient(address, key=DEV_WRITE_KEY) as writer:
         results = [(await writer.ingest([event]))[0] for _, event in events]
     _print_events(console, events, results)
-    first, second = results[2].segment_id, results[-1].segment_id
+    first, second = results[2].segment_id, results[7].segment_id
+    account = results[-1].account_segment_id
     assert first is not None, "an event that was resolved has a profile"
     assert second is not None, "an event that was resolved has a profile"
+    assert account is not None, "a group call has an account's profile"
     assert first != second, "two people stay two profiles"
     async with AsyncUnifyClient(address, key=DEV_ACCESS_TOKEN) as reader:
         for segment_id in (first, second):
             _print_profile(console, await reader.get_profile(segment_id), events, results)
+        members = [link async for link in reader.list_links(account)]
+        _print_account(console, await reader.get_profile(account), members)
+        for pair in ASKED:
+            _print_explanation(console, pair, await reader.explain_identity(*pair), events)
+
+
+def _print_account(console: Console, account: Profile, members: list[ProfileLink]) -> None:
+    console.print(f"[bold]Account {account.segment_id}[/bold]")
+    traits = ", ".join(f"{trait.name}={trait.value}" for trait in account.traits)
+    names = ", ".join(f"{each.type}:{each.id}" for each in account.external_ids)
+    console.print(f"  identifiers  {names}")
+    console.print(f"  traits  {traits}")
+    for member in members:
+        names = ", ".join(f"{each.type}:{each.id}" for each in member.external_ids[:2])
+        console.print(f"  member  {member.segment_id}  {names}")
+    console.print()
+
+
+def _print_explanation(
+    console: Console,
+    pair: tuple[Identifier, Identifier],
+    explanation: IdentityExplanation,
+    events: list[tuple[str, Event]],
+) -> None:
+    texts = {event.message_id: f"{event.message_id}: {text}" for text, event in events}
+    names = " and ".join(f"{each.type}:{each.value}" for each in pair)
+    verdict = "are one" if explanation.joined else "are apart"
+    console.print(f"[bold]Why {names} {verdict}[/bold]")
+    for step in explanation.path:
+        ends = (step.from_identifier, step.to_identifier)
+        one, other = (f"{each.type}:{each.value}" for each in ends)
+        console.print(f"  {one} - {other}  by {texts[step.message_id]}")
+    for each in explanation.drops:
+        name = f"{each.drop.identifier.type}:{each.drop.identifier.value}"
+        console.print(f"  {name} left out of {texts[each.message_id]}: {each.drop.reason.name}")
+    console.print()
 
 
 def _print_events(

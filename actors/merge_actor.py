@@ -21,10 +21,15 @@ from actors.hosting import (
     prepare_process,
     replay_tail,
 )
-from unify_grpc.machines.control_machine import RulesVersion
+from unify_grpc.machines.control_records import decode_rules
+from unify_grpc.machines.deletions import decode_command
+from unify_grpc.machines.link_counts import read_counts
 from unify_grpc.machines.links import LookedUp, PendingLink, Void, decoder, encode
 from unify_grpc.machines.merge_machine import MACHINE_VERSION, MergeMachine
-from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
+from unify_grpc.machines.merge_messages import Answer, AskRules, DeleteAnswer, LookUp, SendPush
+from unify_grpc.machines.merge_reader import MergeReader
+from unify_grpc.machines.merge_reads import decode_question
+from unify_grpc.machines.part_reports import MergeReport, encode_report
 from unify_grpc.machines.sweeping import in_order
 from unify_grpc.storage.errors import StorageFullError
 from unify_grpc.telemetry.logs import get_logger
@@ -32,6 +37,7 @@ from unify_grpc.telemetry.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from unify_grpc.machines.deletions import Deleted
     from unify_grpc.machines.links import Decided
     from unify_grpc.machines.merge_messages import Message
     from unify_grpc.machines.tables import Decision
@@ -47,7 +53,6 @@ CALL_TIMEOUT_S = 10.0
 _links = decoder(list[PendingLink]).decode
 _found = decoder(list[LookedUp]).decode
 _voids = decoder(list[Void]).decode
-_rules = msgspec.msgpack.Decoder(RulesVersion).decode
 
 
 class MergeActor:
@@ -58,15 +63,19 @@ class MergeActor:
         try:
             prepare_process(hosted)
             self._log = get_logger(names.MERGE)
+            self._started_us = time.time_ns() // 1000
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = MergeMachine(self._store, shard_map)
             count = replay_tail(self._store, self._machine, None)
             self._shard_map = shard_map
             self._commits = ThreadPoolExecutor(1, "commit")
+            self._reads = ThreadPoolExecutor(1, "read")
+            self._reader = MergeReader(self._store)
             self._turn = asyncio.Lock()
             self._tasks: set[asyncio.Task[None]] = set()
             self._requests = 0
             self._answers: dict[int, asyncio.Future[list[Decided]]] = {}
+            self._deletions: dict[int, asyncio.Future[Deleted]] = {}
             self._is_started = False
             self._is_closed = False
             self._log.info("merge_actor_started", records_replayed_count=count)
@@ -92,9 +101,50 @@ class MergeActor:
         await self._handle(lambda: self._machine.link(request, links, self._store.next_number))
         return encode_answer(encode(await answer))
 
+    async def delete(self, data: bytes) -> bytes:
+        """Parts a profile from an identifier; returns a packed `Deleted` when all shards know."""
+        await self.start()
+        command = decode_command(data)
+        self._requests += 1
+        request = self._requests
+        answer: asyncio.Future[Deleted] = asyncio.get_running_loop().create_future()
+        self._deletions[request] = answer
+        await self._handle(lambda: self._machine.delete(request, command, self._store.next_number))
+        return encode_answer(encode(await answer))
+
+    async def adopt_rules(self, space: int, version: int, document: bytes) -> bytes:
+        """Takes a space's rules over; later decisions keep to them."""
+        await self.start()
+        await self._handle(
+            lambda: self._machine.adopt_rules(space, version, document, self._store.next_number)
+        )
+        return encode_answer(b"")
+
+    async def explain(self, data: bytes) -> bytes:
+        """Says, in a thread of its own beside the decisions, how two identifiers were linked."""
+        question = decode_question(data)
+        loop = asyncio.get_running_loop()
+        return encode_answer(
+            encode(await loop.run_in_executor(self._reads, self._reader.explain, question))
+        )
+
+    async def status(self) -> bytes:
+        """Returns a packed `MergeReport`."""
+        decided, merges = read_counts(self._store.get)
+        report = MergeReport(
+            decided,
+            merges,
+            self._store.next_number - 1,
+            self._machine.rounds_unconfirmed,
+            self._store.is_full,
+            self._started_us,
+        )
+        return encode_answer(encode_report(report))
+
     async def close(self) -> bool:
         """Checkpoints and releases the store, so that no tail is left; call nothing after it."""
         self._is_closed = True
+        await asyncio.get_running_loop().run_in_executor(self._commits, self._reads.shutdown)
         async with self._turn:
             await asyncio.get_running_loop().run_in_executor(self._commits, self._store.close)
         return True
@@ -140,6 +190,10 @@ class MergeActor:
                     answer = self._answers.pop(request, None)
                     if answer is not None and not answer.done():
                         answer.set_result(decided)
+                case DeleteAnswer(request, deleted):
+                    asked = self._deletions.pop(request, None)
+                    if asked is not None and not asked.done():
+                        asked.set_result(deleted)
                 case LookUp():
                     self._spawn(self._look_up(message))
                 case SendPush():
@@ -170,11 +224,15 @@ class MergeActor:
     async def _push(self, message: SendPush) -> None:
         data = await self._ask_shard(message.shard, "push", message.push)
         voids = _voids(data)
-        await self._handle(lambda: self._machine.pushed(message.shard, message.number, voids))
+        await self._handle(
+            lambda: self._machine.pushed(
+                message.shard, message.number, voids, self._store.next_number
+            )
+        )
 
     async def _ask_rules(self, message: AskRules) -> None:
         data = await self._ask(names.CONTROL, "newest_rules", message.space)
-        rules = _rules(data)
+        rules = decode_rules(data)
         await self._handle(
             lambda: self._machine.adopt_rules(
                 message.space, rules.version, rules.document, self._store.next_number
@@ -199,9 +257,12 @@ class MergeActor:
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _sweep(self) -> None:
-        """Takes over links that nobody handed over: at first all, then those over a second old."""
-        before_us = time.time_ns() // 1000
+        """Takes over links that nobody handed over, once they are a second old.
+
+        Younger ones may have earlier ones of their stream still on their way to another shard.
+        """
         while not self._is_closed:
+            before_us = time.time_ns() // 1000 - SWEEP_AGE_US
             shards = range(self._shard_map.shard_count)
             listed = await asyncio.gather(*(self._list_pending(each, before_us) for each in shards))
             links = in_order(listed, SWEEP_LINKS_MAX)
@@ -209,7 +270,6 @@ class MergeActor:
                 self._log.info("links_swept", links_count=len(links))
                 await self._handle_links(links)
             await asyncio.sleep(SWEEP_INTERVAL_S)
-            before_us = time.time_ns() // 1000 - SWEEP_AGE_US
 
     async def _list_pending(self, shard: int, before_us: int) -> list[PendingLink]:
         return _links(await self._ask_shard(shard, "list_pending", before_us, SWEEP_LINKS_MAX))

@@ -11,8 +11,15 @@ import ray
 
 from actors import names
 from actors.hosting import STORAGE_FULL, RefusedError, decode_answer
-from unify_grpc.machines.control_machine import Directory, NewSpace, SpaceCreated
+from unify_grpc.machines.audit_trail import AuditPage
+from unify_grpc.machines.control_commands import decode_administered
+from unify_grpc.machines.control_commands import encode as encode_command
+from unify_grpc.machines.control_records import DirectoryChanges, RulesVersion
+from unify_grpc.machines.deletions import decode_deleted
 from unify_grpc.machines.links import Append, Decided, PendingLink, decoder, encode
+from unify_grpc.machines.merge_reads import decode_answer as decode_links_explained
+from unify_grpc.machines.owed_sides import OwedSide
+from unify_grpc.machines.part_reports import decode_merge_report, decode_shard_report
 from unify_grpc.machines.reads import decode_answers, encode_questions
 from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.errors import ShardUnavailableError, StoreFullError
@@ -20,6 +27,12 @@ from unify_grpc.service.errors import ShardUnavailableError, StoreFullError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from unify_grpc.machines.audit_trail import AuditQuery
+    from unify_grpc.machines.control_commands import Administered, AnyCommand
+    from unify_grpc.machines.deletions import DeleteCommand, Deleted
+    from unify_grpc.machines.merge_reads import ExplainLinks, LinksExplained
+    from unify_grpc.machines.owed_sides import ClearedSide
+    from unify_grpc.machines.part_reports import MergeReport, ShardReport
     from unify_grpc.machines.reads import Answer, Question
     from unify_grpc.placement.slots import ShardMap
 
@@ -29,8 +42,14 @@ RETRY_PAUSE_S = 0.05
 
 _append = decoder(Append).decode
 _decided = decoder(list[Decided]).decode
-_directory = msgspec.msgpack.Decoder(Directory).decode
-_space_created = msgspec.msgpack.Decoder(SpaceCreated).decode
+_owed = decoder(list[OwedSide]).decode
+_directory_changes: Callable[[bytes], DirectoryChanges | None] = msgspec.msgpack.Decoder(
+    DirectoryChanges | None
+).decode
+_rules: Callable[[bytes], RulesVersion | None] = msgspec.msgpack.Decoder(RulesVersion | None).decode
+_audit_page = msgspec.msgpack.Decoder(AuditPage).decode
+_count = msgspec.msgpack.Decoder(int).decode
+_is_done = msgspec.msgpack.Decoder(bool).decode
 
 
 class RayBackend:
@@ -56,21 +75,109 @@ class RayBackend:
         data = encode(links)
         return _decided(await self._call(names.MERGE, lambda handle: handle.link.remote(data)))
 
+    async def delete(self, command: DeleteCommand) -> Deleted:
+        """Parts a profile from an identifier; returns when every shard has it."""
+        data = encode(command)
+        return decode_deleted(await self._call(names.MERGE, lambda each: each.delete.remote(data)))
+
+    async def clear_owed(self, shard: int, sides: list[ClearedSide]) -> None:
+        """Ends marks of user's sides at a shard: the account's are durable."""
+        data = encode(sides)
+        await self._call(self._shards[shard], lambda handle: handle.clear_owed.remote(data))
+
+    async def list_owed(self, shard: int, *, before_us: int, sides_max: int) -> list[OwedSide]:
+        """Returns a shard's sides received before a moment that owe their account's."""
+        return _owed(
+            await self._call(
+                self._shards[shard], lambda handle: handle.list_owed.remote(before_us, sides_max)
+            )
+        )
+
+    async def explain(self, question: ExplainLinks) -> LinksExplained:
+        """Has the merge actor say how two identifiers were linked, or kept apart."""
+        data = encode(question)
+        return decode_links_explained(
+            await self._call(names.MERGE, lambda handle: handle.explain.remote(data))
+        )
+
+    async def fill_search(self, shard: int) -> bool:
+        """Has a shard go on making search complete; returns whether it is."""
+        name = self._shards[shard]
+        return _is_done(await self._call(name, lambda handle: handle.fill_search.remote()))
+
+    def shard_name(self, shard: int) -> str:
+        """Returns what a shard goes by in reports."""
+        return self._shards[shard]
+
+    @property
+    def merge_name(self) -> str:
+        """What the merge actor goes by in reports."""
+        return names.MERGE
+
+    async def shard_status(self, shard: int) -> ShardReport:
+        """Returns how a shard is doing; ask it with a timeout."""
+        name = self._shards[shard]
+        return decode_shard_report(await self._call(name, lambda each: each.status.remote()))
+
+    async def merge_status(self) -> MergeReport:
+        """Returns how the merge actor is doing; ask it with a timeout."""
+        return decode_merge_report(await self._call(names.MERGE, lambda each: each.status.remote()))
+
     async def read(self, shard: int, questions: list[Question]) -> list[Answer]:
         """Has a shard answer questions."""
         data = encode_questions(questions)
         answers = await self._call(self._shards[shard], lambda handle: handle.read.remote(data))
         return decode_answers(questions, answers)
 
-    async def directory(self) -> Directory:
-        """Returns the spaces and who may call."""
-        return _directory(await self._call(names.CONTROL, lambda each: each.directory.remote()))
+    async def renew_directory(self, gateway: str, revision: int) -> DirectoryChanges | None:
+        """Returns what changed since the revision that a gateway holds; None: nothing."""
+        return _directory_changes(
+            await self._call(
+                names.CONTROL, lambda handle: handle.renew_directory.remote(gateway, revision)
+            )
+        )
 
-    async def create_space(self, command: NewSpace) -> SpaceCreated:
-        """Makes a space."""
-        data = msgspec.msgpack.encode(command)
-        return _space_created(
-            await self._call(names.CONTROL, lambda handle: handle.create_space.remote(data))
+    async def leave_directory(self, gateway: str) -> None:
+        """Says that a gateway serves no calls any more."""
+        await self._call(names.CONTROL, lambda handle: handle.leave_directory.remote(gateway))
+
+    async def count_gateways_behind(self, revision: int) -> int:
+        """Returns how many live gateways may hold an older revision of the directory."""
+        return _count(
+            await self._call(
+                names.CONTROL, lambda handle: handle.count_gateways_behind.remote(revision)
+            )
+        )
+
+    async def administer(self, command: AnyCommand) -> Administered:
+        """Makes an administrative change, or says why not."""
+        data = encode_command(command)
+        return decode_administered(
+            await self._call(names.CONTROL, lambda handle: handle.administer.remote(data))
+        )
+
+    async def see_types(self, space: int, types: list[str]) -> None:
+        """Has a space meet types of identifiers, as far as it welcomes them."""
+        await self._call(names.CONTROL, lambda handle: handle.see_types.remote(space, types))
+
+    async def adopt_rules(self, space: int, rules: RulesVersion) -> None:
+        """Has the merge actor keep to rules from now on."""
+        await self._call(
+            names.MERGE,
+            lambda handle: handle.adopt_rules.remote(space, rules.version, rules.document),
+        )
+
+    async def read_rules(self, space: int, version: int) -> RulesVersion | None:
+        """Returns a version of a space's rules, None for one that never was."""
+        return _rules(
+            await self._call(names.CONTROL, lambda handle: handle.read_rules.remote(space, version))
+        )
+
+    async def list_audit(self, query: AuditQuery) -> AuditPage:
+        """Returns a page of the audit trail."""
+        data = encode(query)
+        return _audit_page(
+            await self._call(names.CONTROL, lambda handle: handle.list_audit.remote(data))
         )
 
     async def _call(self, name: str, call: Callable[[Any], Any]) -> bytes:

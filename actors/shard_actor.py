@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import ray
 
@@ -16,6 +18,8 @@ from actors.hosting import (
 )
 from actors.names import shard_name
 from unify_grpc.machines.links import encode
+from unify_grpc.machines.list_questions import Counted, CountSpaces
+from unify_grpc.machines.part_reports import ShardReport, encode_report
 from unify_grpc.machines.reads import decode_questions, encode_answers
 from unify_grpc.machines.shard_machine import MACHINE_VERSION, ShardMachine
 from unify_grpc.machines.shard_reader import ShardReader
@@ -38,6 +42,7 @@ class ShardActor:
         try:
             prepare_process(hosted)
             self._part = shard_name(shard)
+            self._started_us = time.time_ns() // 1000
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ShardMachine(shard, self._store, dedupe_window_days=dedupe_window_days)
             count = replay_tail(self._store, self._machine, self._machine.committed)
@@ -70,6 +75,24 @@ class ShardActor:
         links = self._machine.list_pending(before_us=before_us, links_max=links_max)
         return encode_answer(encode(links))
 
+    def fill_search(self) -> bytes:
+        """Goes through some of what was stored before a trait was searchable; whether all is."""
+        return execute(self._part, self._store, self._machine.fill_search, self._machine.committed)
+
+    def clear_owed(self, sides: bytes) -> bytes:
+        """Ends marks of owed sides."""
+        return execute(
+            self._part,
+            self._store,
+            lambda: self._machine.clear_owed(sides),
+            self._machine.committed,
+        )
+
+    def list_owed(self, before_us: int, sides_max: int) -> bytes:
+        """Returns a packed list of `OwedSide`."""
+        sides = self._machine.list_owed(before_us=before_us, sides_max=sides_max)
+        return encode_answer(encode(sides))
+
     def close(self) -> bool:
         """Checkpoints and releases the store, so that no tail is left; call nothing after it."""
         self._store.close()
@@ -78,6 +101,25 @@ class ShardActor:
     def read(self, questions: bytes) -> bytes:
         """Answers packed questions."""
         return encode_answer(encode_answers(self._reader.answer(decode_questions(questions))))
+
+    def status(self) -> bytes:
+        """Returns a packed `ShardReport`."""
+        counted = self._reader.answer([CountSpaces()])[0]
+        assert isinstance(counted, Counted)
+        store = self._store
+        report = ShardReport(
+            counted.events,
+            counted.identifiers,
+            counted.profiles,
+            len(self._machine.pending),
+            store.next_number - 1,
+            store.checkpoint_position,
+            store.size_bytes(),
+            store.size_bytes_max(),
+            store.is_full,
+            self._started_us,
+        )
+        return encode_answer(encode_report(report))
 
     def ping(self) -> bool:
         """Says that the actor is up."""
@@ -100,8 +142,12 @@ for _method, _group in {
     "push": "write",
     "look_up": "write",
     "list_pending": "write",
+    "fill_search": "write",
+    "clear_owed": "write",
+    "list_owed": "write",
     "close": "write",
     "read": "read",
+    "status": "read",
     "ping": "read",
 }.items():
     setattr(ShardActor, _method, ray.method(concurrency_group=_group)(getattr(ShardActor, _method)))

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import ingest
+from bench import delete, ingest
 from bench.service import BenchFailedError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.parameters import Parameter
 
 SCENARIOS: Mapping[str, tuple[tuple[Parameter, ...], Callable[[Mapping[str, int]], None]]] = {
+    "delete": (delete.PARAMETERS, delete.run),
     "ingest": (ingest.PARAMETERS, ingest.run),
 }
 

@@ -1,8 +1,8 @@
-"""The sending process: builds its traffic beforehand, sends it when told, checks what came of it.
+"""The sending process: builds its traffic beforehand, then does what it is told, step by step.
 
-Started by `client_process`. Reads one word a line from standard input and answers each step with
-one JSON object a line on standard output, so that the process that started it can look at the
-clocks in between.
+Started by `client_process`. Reads a step and an address a line from standard input and answers
+each with one JSON object a line on standard output, so that the process that started it can look
+at the clocks in between.
 """
 
 from __future__ import annotations
@@ -12,117 +12,99 @@ import dataclasses
 import gc
 import json
 import sys
-import time
-from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from random import Random
+from typing import TYPE_CHECKING
 
-import grpc
-
-from bench.conversation import Built, Checked, Order, Sent
+from bench.conversation import CHECK, DELETE, SEND, Built, Checked, Order, Part
+from bench.deletion import Deletion, delete_identifier, draw_deletion
 from bench.ledger import Tally
-from bench.profile_check import check_profiles
-from bench.workload import Stream, check_sample
-from unify_grpc._pb.unify.v1 import ingest_service_pb2
+from bench.profile_check import ProfileCheck, check_profiles
+from bench.sender import Sender
+from bench.workload import Mix, Stream, check_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-INGEST_STREAM = "/unify.v1.IngestService/IngestStream"
-ANSWER_TIMEOUT_S = 60.0
-_CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
-"""So that each stream is a connection of its own, as of different callers."""
+    from bench.conversation import Deleted, Sent
+    from bench.ledger import Ledger, Name
 
 
-class Sender:
-    """Sends the batches of all streams, each with a window of its own, and keeps the times."""
+class Client:
+    """Has everything ready that an order asks for, and does it in the order's sequence."""
 
-    def __init__(self, address: str, write_key: str, window_batches: int) -> None:
-        """Takes where to send, and how many batches of a stream may await their answer."""
-        self._address = address
-        self._metadata = (("authorization", f"Bearer {write_key}"),)
-        self._window_batches = window_batches
-        self._answers_ms: list[float] = []
-        self._results: Counter[str] = Counter()
+    def __init__(self, order: Order) -> None:
+        """Builds all parts; what follows a deletion is built knowing of it."""
+        self._order = order
+        self._streams = [Stream(order.seed, number) for number in range(order.streams)]
+        self._parts: deque[list[list[bytes]]] = deque()
+        self._deletions: deque[Deletion] = deque()
+        self._parted: list[tuple[Name, Ledger]] = []
+        self._check = ProfileCheck(order.access_token)
+        self.built = Built([], [])
+        random = Random(f"{order.seed}/deletions")
+        for part in order.parts:
+            batches, tally = _build(self._streams, part, order.batch)
+            self._parts.append(batches)
+            self.built.tallies.append(tally)
+            self.built.combinations_counts.append(_combinations_count(self._streams))
+            if part.deletes:
+                ledger = random.choice(self._streams).ledger
+                deletion = draw_deletion(ledger, random)
+                self._deletions.append(deletion)
+                self._parted.append((deletion.named, ledger))
 
-    async def send(self, streams: Iterable[list[bytes]]) -> Sent:
-        """Sends everything; the time counts from the first batch to the last answer."""
-        self._answers_ms, self._results = [], Counter()
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for batches in streams:
-                group.create_task(self._send_stream(batches))
-        return Sent(time.perf_counter() - began, self._answers_ms, dict(self._results))
-
-    async def _send_stream(self, batches: list[bytes]) -> None:
-        async with grpc.aio.insecure_channel(self._address, _CHANNEL_OPTIONS) as channel:
-            call: Any = channel.stream_stream(
-                INGEST_STREAM,
-                request_serializer=None,
-                response_deserializer=ingest_service_pb2.IngestStreamResponse.FromString,
-            )(metadata=self._metadata)
-            sent: deque[float] = deque()
-            for batch in batches:
-                if len(sent) == self._window_batches:
-                    await self._take_answer(call, sent)
-                sent.append(time.perf_counter())
-                await call.write(batch)
-            await call.done_writing()
-            while sent:
-                await self._take_answer(call, sent)
-
-    async def _take_answer(self, call: Any, sent: deque[float]) -> None:
-        answer = await asyncio.wait_for(call.read(), ANSWER_TIMEOUT_S)
-        if answer is grpc.aio.EOF:
-            message = f"the stream ended early: {await call.code()}: {await call.details()}"
-            raise ConnectionError(message)
-        self._answers_ms.append((time.perf_counter() - sent.popleft()) * 1000)
-        for result in answer.results:
-            self._results[ingest_service_pb2.EventStatus.Name(result.status)] += 1
-            self._results["DROPS"] += len(result.drops)
+    async def do(self, step: str, address: str) -> Sent | Deleted | Checked:
+        """Does the next of what a step asks for."""
+        order = self._order
+        if step == SEND:
+            sender = Sender(address, order.write_key, order.window)
+            return await sender.send(self._parts.popleft())
+        if step == DELETE:
+            return await delete_identifier(address, self._deletions.popleft(), self._check)
+        assert step == CHECK, f"no such step: {step}"
+        sample = check_sample(self._streams, order.seed, order.profiles_checked)
+        await check_profiles(address, self._check, sample + self._parted)
+        return Checked(self._check.profiles_count, self._check.wrong, self._check.checksum)
 
 
 def main() -> None:
-    """Does what it is told, step by step, until standard input ends."""
-    order = Order(**json.loads(sys.argv[1]))
-    streams = [Stream(order.seed, number) for number in range(order.streams)]
-    warm_up = _build(streams, order.warm_up_events, order.batch, order.warm_up_arrivals)
-    measured = _build(streams, order.events, order.batch, order.arrivals)
-    # What was built stays until the end: looking through it for garbage would cost the send.
+    """Does what it is told until standard input ends."""
+    order = json.loads(sys.argv[1])
+    parts = tuple(Part(**{**each, "mix": Mix(*each["mix"])}) for each in order.pop("parts"))
+    client = Client(Order(**order, parts=parts))
+    # What was built stays until it is sent: looking through it for garbage would cost the send.
     gc.freeze()
     gc.disable()
-    _say(Built(warm_up[1], measured[1]))
-    sender = Sender(_hear(), order.write_key, order.window)
-    _say(asyncio.run(sender.send(warm_up[0])))
-    _hear()
-    _say(asyncio.run(sender.send(measured[0])))
-    address = _hear()
-    sample = check_sample(streams, order.seed, order.profiles_checked)
-    _say(Checked(*asyncio.run(check_profiles(address, order.access_token, sample))))
-    _hear()
+    _say(client.built)
+    for line in sys.stdin:
+        step, address = line.split()
+        _say(asyncio.run(client.do(step, address)))
 
 
-def _build(
-    streams: list[Stream], events: int, batch: int, arrivals: int
-) -> tuple[list[list[bytes]], Tally]:
+def _build(streams: list[Stream], part: Part, batch: int) -> tuple[list[list[bytes]], Tally]:
     """Returns the batches of each stream, and what is in all of them."""
     built: list[list[bytes]] = []
     total = Tally()
     for stream in streams:
-        batches, tally = stream.batches(
-            events // len(streams), batch_events=batch, arrivals_per_mille=arrivals
-        )
+        events = part.events // len(streams)
+        batches, tally = stream.batches(events, batch_events=batch, mix=part.mix)
+        while stream.ledger.combinations_count * len(streams) < part.combinations:
+            if (tally.events_count + batch) * len(streams) > part.events_max:
+                sys.exit(f"{part.events_max:,} events do not make enough combinations known")
+            more, counted = stream.batches(batch, batch_events=batch, mix=part.mix)
+            batches += more
+            tally.add(counted)
         built.append(batches)
         total.add(tally)
     return built, total
 
 
-def _say(step: Built | Sent | Checked) -> None:
+def _combinations_count(streams: list[Stream]) -> int:
+    return sum(stream.ledger.combinations_count for stream in streams)
+
+
+def _say(step: Built | Sent | Deleted | Checked) -> None:
     sys.stdout.write(json.dumps(dataclasses.asdict(step)) + "\n")
     sys.stdout.flush()
-
-
-def _hear() -> str:
-    return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":

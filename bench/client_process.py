@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.conversation import Built, Checked, Order, Sent
+from bench.conversation import CHECK, DELETE, SEND, Built, Checked, Deleted, Order, Sent
 from bench.ledger import Tally
 from bench.machine import ROOT
 from bench.service import BenchFailedError
@@ -65,25 +65,28 @@ class ClientProcess:
     def wait_built(self) -> Built:
         """Waits until everything is ready to be sent."""
         answer = self._answer()
-        return Built(*(_tally(answer[each]) for each in ("warm_up", "measured")))
+        return Built([_tally(each) for each in answer["tallies"]], answer["combinations_counts"])
 
     def send(self, address: str) -> Sent:
-        """Has the next part sent: the warm-up first, then what is measured."""
-        self._tell(address)
-        return Sent(**self._answer())
+        """Has the next part of the order sent."""
+        return Sent(**self._do(SEND, address))
+
+    def delete(self, address: str) -> Deleted:
+        """Has the next identifier deleted."""
+        return Deleted(**self._do(DELETE, address))
 
     def check(self, address: str) -> Checked:
         """Has profiles read back and compared with what is expected."""
-        self._tell(address)
-        return Checked(**self._answer())
+        return Checked(**self._do(CHECK, address))
 
-    def _tell(self, word: str) -> None:
+    def _do(self, step: str, address: str) -> dict[str, Any]:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(word + "\n")
+            self._process.stdin.write(f"{step} {address}\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise BenchFailedError("the sending process ended early") from error
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         try:

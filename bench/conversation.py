@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bench.ledger import Tally
+    from bench.workload import Mix
+
+SEND: Final = "send"
+DELETE: Final = "delete"
+CHECK: Final = "check"
+"""The steps, each told as one line of itself and the service's address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What is sent in one go."""
+
+    events: int
+    """At the least."""
+    events_max: int
+    combinations: int
+    """Known combinations there have to be afterwards: more events are sent until there are."""
+    mix: Mix
+    deletes: bool
+    """Whether an identifier is deleted before the next part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +35,7 @@ class Order:
 
     seed: int
     streams: int
-    warm_up_events: int
-    warm_up_arrivals: int
-    """Of 1,000 events, how many are a person's first; so `arrivals`, of the measured part."""
-    events: int
-    arrivals: int
+    parts: tuple[Part, ...]
     batch: int
     """Events in a batch."""
     window: int
@@ -33,8 +49,10 @@ class Order:
 class Built:
     """What will be sent."""
 
-    warm_up: Tally
-    measured: Tally
+    tallies: list[Tally]
+    """Of each part."""
+    combinations_counts: list[int]
+    """Known combinations after each part."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,16 @@ class Sent:
     """From a batch's first byte to its answer."""
     results: dict[str, int]
     """Statuses of the events that the service thought notable, and `DROPS` among them."""
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """How a deletion went."""
+
+    took_ms: float
+    """From the call to its answer."""
+    identifiers_count: int
+    """Of the profile, before."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 USER_ID: Final = "user_id"
 EMAIL: Final = "email"
+HIDDEN: Final = ""
+"""Type of a name that stands for an identifier's life before its deletion."""
 _LIMIT_USER_ID: Final = 1
 _LIMIT_OTHERS: Final = 5
 _RANKS: Final = {USER_ID: 0, EMAIL: 1}
@@ -69,7 +71,11 @@ class Ledger:
     def __init__(self) -> None:
         self._owners: dict[Name, set[Name]] = {}
         self._partners: dict[Name, set[Name]] = {}
+        self._combinations: dict[Name, set[tuple[Name, ...]]] = {}
+        self.combinations_count = 0
+        """Known combinations: an anchor and its partners on one event, all of one profile."""
         self._counts: Counter[Name] = Counter()
+        self._deletions_count = 0
         self.tally = Tally()
 
     def take_tally(self) -> Tally:
@@ -90,6 +96,7 @@ class Ledger:
             return
         known = self._partners.setdefault(anchor, set())
         if known.issuperset(names[1:]):
+            self._note_combination(names)
             return
         kept = self._resolve(names)
         known.update(kept[1:])
@@ -97,15 +104,40 @@ class Ledger:
             self.tally.refused_count += 1
         else:
             self.tally.novel_count += 1
+            self._note_combination(names)
+
+    def delete(self, name: Name) -> None:
+        """Parts a profile from an identifier, which may join anybody when it is seen again.
+
+        The profile keeps the identifier's events. What any of its identifiers is known to belong
+        together with has to be found out again.
+        """
+        members = self._owners.pop(name)
+        for each in members:
+            self._partners.pop(each, None)
+            self.combinations_count -= len(self._combinations.pop(each, ()))
+        self._deletions_count += 1
+        hidden = Name(HIDDEN, str(self._deletions_count))
+        members.remove(name)
+        members.add(hidden)
+        self._owners[hidden] = members
+        self._counts[hidden] = self._counts.pop(name, 0)
 
     def names(self) -> list[Name]:
         """Returns all identifiers that belong to a profile, in the order of their joining."""
-        return list(self._owners)
+        return [name for name in self._owners if name.type != HIDDEN]
 
     def profile(self, name: Name) -> tuple[list[Name], int]:
         """Returns the identifiers of an identifier's profile, sorted, and its number of events."""
         members = self._owners[name]
-        return sorted(members), sum(self._counts[each] for each in members)
+        shown = sorted(each for each in members if each.type != HIDDEN)
+        return shown, sum(self._counts[each] for each in members)
+
+    def _note_combination(self, names: tuple[Name, ...]) -> None:
+        known = self._combinations.setdefault(names[0], set())
+        if names not in known:
+            known.add(names)
+            self.combinations_count += 1
 
     def _resolve(self, names: tuple[Name, ...]) -> list[Name]:
         """Joins what an event carries, but for what a limit leaves out; returns what was kept."""
@@ -118,8 +150,9 @@ class Ledger:
                 break
             ids.pop()
         self.tally.merges_count += max(0, len(profiles) - 1)
-        for each in union:
-            self._owners[each] = union
+        # What is new goes first, and in order: a set's own order is another in every process.
+        self._owners.update(dict.fromkeys(ids, union))
+        self._owners.update(dict.fromkeys(union, union))
         return ids
 
 
@@ -128,7 +161,8 @@ def _is_over(union: set[Name], profiles: list[set[Name]]) -> bool:
     joined = Counter(each.type for each in union)
     parts = [Counter(each.type for each in profile) for profile in profiles]
     return any(
-        count > (_LIMIT_USER_ID if type_ == USER_ID else _LIMIT_OTHERS)
+        type_ != HIDDEN
+        and count > (_LIMIT_USER_ID if type_ == USER_ID else _LIMIT_OTHERS)
         and all(count > part[type_] for part in parts)
         for type_, count in joined.items()
     )

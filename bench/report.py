@@ -10,7 +10,8 @@ from bench.processes import CLIENT, GATEWAY, RAY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bench.conversation import Built, Sent
+    from bench.conversation import Sent
+    from bench.ledger import Tally
     from bench.processes import Usage
 
 _LABEL_CHARS = 11
@@ -30,15 +31,30 @@ class Measured:
     stored_bytes: int
     """By which the data directory grew."""
 
+    @property
+    def events_per_s(self) -> float:
+        """The rate, from the first batch sent to the last answer."""
+        return self.events_count / self.sent.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """An event's, of all parts together."""
+        return sum(usage.cpu_us for usage in self.usages.values()) / self.events_count
+
 
 def print_line(label: str, text: str) -> None:
     """Prints a subject and what there is to say about it, at once."""
     print(f"{label:<{_LABEL_CHARS}}{text}", flush=True)
 
 
-def print_traffic(built: Built, sent: Sent) -> None:
-    """Prints what was sent in the measured part, by the generator's own account."""
-    tally = built.measured
+def print_traffic(tally: Tally, warm_up: Tally, results: Mapping[str, int]) -> None:
+    """Prints what was measured, by the generator's own account, and what the service said of it.
+
+    Args:
+        tally: of what was measured.
+        warm_up: of what was sent before.
+        results: as in `Sent`.
+    """
     count = tally.events_count
     shares = ", ".join(
         f"{each}: {100 * events / count:.0f} %"
@@ -47,22 +63,22 @@ def print_traffic(built: Built, sent: Sent) -> None:
     print_line(
         "traffic",
         f"{count:,} events of {tally.bytes_count / count:.0f} bytes after "
-        f"{built.warm_up.events_count:,}; identifiers an event {shares}; "
+        f"{warm_up.events_count:,}; identifiers an event {shares}; "
         f"{100 * tally.novel_count / count:.2f} % novel links ({tally.merges_count:,} merges), "
         f"{100 * tally.refused_count / count:.2f} % refused links, "
         f"{100 * tally.late_count / count:.1f} % late, "
         f"{100 * tally.repeats_count / count:.1f} % repeated",
     )
-    if sent.results:
-        results = ", ".join(f"{name}: {number:,}" for name, number in sorted(sent.results.items()))
-        print_line("results", results)
+    if results:
+        said = ", ".join(f"{name}: {number:,}" for name, number in sorted(results.items()))
+        print_line("results", said)
 
 
 def print_measured(measured: Measured) -> None:
     """Prints throughput, latency, and what each part used for it."""
     count, seconds = measured.events_count, measured.sent.seconds
     answers = sorted(measured.sent.answers_ms)
-    print_line("rate", f"{count / seconds:,.0f} events/s: {count:,} in {seconds:.2f} s")
+    print_line("rate", f"{measured.events_per_s:,.0f} events/s: {count:,} in {seconds:.2f} s")
     print_line(
         "ack",
         f"p50 {percentile(answers, 50):.0f} ms, p90 {percentile(answers, 90):.0f} ms, "
@@ -70,7 +86,7 @@ def print_measured(measured: Measured) -> None:
         f"of {len(answers):,} batches",
     )
     cpu = {part: usage.cpu_us / count for part, usage in measured.usages.items()}
-    print_line("CPU", f"{sum(cpu.values()):.1f} µs/event: {_parts(cpu, '{:.1f}')}")
+    print_line("CPU", f"{measured.cpu_us:.1f} µs/event: {_parts(cpu, '{:.1f}')}")
     written = {
         part: usage.written_bytes / count
         for part, usage in measured.usages.items()
@@ -94,11 +110,11 @@ def percentile(ordered: list[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def _parts(values: Mapping[str, float], form: str) -> str:
-    return ", ".join(f"{part} {form.format(values[part])}" for part in _in_order(values))
-
-
-def _in_order(parts: Iterable[str]) -> list[str]:
+def in_order(parts: Iterable[str]) -> list[str]:
     """Returns parts along the way of an event, the client last but for Ray."""
     last = {CLIENT: 2, RAY: 3}
     return sorted(parts, key=lambda part: (0 if part == GATEWAY else last.get(part, 1), part))
+
+
+def _parts(values: Mapping[str, float], form: str) -> str:
+    return ", ".join(f"{part} {form.format(values[part])}" for part in in_order(values))

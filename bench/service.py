@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WRITE_KEY: Final = "dev_write_key"
 ACCESS_TOKEN: Final = "dev_access_token"  # noqa: S105 - known on purpose, for loopback only
+ADMIN_TOKEN: Final = "dev_admin_token"  # noqa: S105 - the same
 START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.event_writer import write_batch, write_event
 from bench.ledger import Ledger, Name, rank
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from bench.ledger import Tally
 
 ZIPF_SHIFT: Final = 100
-"""Person number i acts with weight 1 / (i + this): the busiest is no hot key, which is another
-scenario."""
+"""Of usual traffic: the busiest person is no hot key, which is another scenario."""
+EVEN_SHIFT: Final = 1_000_000
+"""Of traffic in which everybody acts about as often."""
 LATE_SHARE: Final = 0.03
 REPEATED_SHARE: Final = 0.01
 DELAY_EVENTS_MAX: Final = 3_000
@@ -32,6 +33,15 @@ STEP_US: Final = 40_000
 """Between two events of a stream, by the clocks of devices."""
 
 _Names = tuple[Name, ...]
+
+
+class Mix(NamedTuple):
+    """Who acts."""
+
+    arrivals: int
+    """Of 1,000 events, how many are somebody's first."""
+    zipf_shift: int
+    """Person number i acts with weight 1 / (i + this)."""
 
 
 class Stream:
@@ -47,24 +57,22 @@ class Stream:
         self._delayed: list[tuple[int, int, bool, _Names, bytes]] = []
         self.ledger = Ledger()
 
-    def batches(
-        self, events: int, *, batch_events: int, arrivals_per_mille: int
-    ) -> tuple[list[bytes], Tally]:
+    def batches(self, events: int, *, batch_events: int, mix: Mix) -> tuple[list[bytes], Tally]:
         """Returns the next part of the stream as serialised requests, and what is in it.
 
         Args:
             events: deliveries in all; the last batch may be smaller than the others.
             batch_events: deliveries in a batch.
-            arrivals_per_mille: of 1,000 events, how many are somebody's first.
+            mix: who acts.
         """
-        deliveries = self._deliver(arrivals_per_mille / 1000)
+        deliveries = self._deliver(mix)
         batches = []
         for start in range(0, events, batch_events):
             size = min(batch_events, events - start)
             batches.append(write_batch([next(deliveries) for _ in range(size)]))
         return batches, self.ledger.take_tally()
 
-    def _deliver(self, arrivals_share: float) -> Iterator[bytes]:
+    def _deliver(self, mix: Mix) -> Iterator[bytes]:
         """Yields events in the order in which they reach the service, and accounts for them."""
         random, tally, delayed = self._random, self.ledger.tally, self._delayed
         while True:
@@ -72,7 +80,7 @@ class Stream:
                 _, _, is_repeat, names, data = heapq.heappop(delayed)
                 tally.late_count += not is_repeat
             else:
-                names, data = self._happen(arrivals_share)
+                names, data = self._happen(mix)
                 is_repeat = False
                 if random.random() < LATE_SHARE:
                     self._delay(names, data, is_repeat=False)
@@ -90,18 +98,19 @@ class Stream:
                     self._delay(names, data, is_repeat=True)
             yield data
 
-    def _happen(self, arrivals_share: float) -> tuple[_Names, bytes]:
+    def _happen(self, mix: Mix) -> tuple[_Names, bytes]:
         """Lets somebody do something."""
         random, people = self._random, self._people
         self._events += 1
-        if not people or random.random() < arrivals_share:
+        if not people or random.random() < mix.arrivals / 1000:
             neighbour = people[-1] if people else None
             people.append(Person(random, f"{self._number}-{len(people)}", neighbour))
             person = people[-1]
         else:
             # Uniform in the logarithm, which makes the weights of the numbers those of Zipf's law.
-            span = (len(people) + ZIPF_SHIFT) / ZIPF_SHIFT
-            person = people[int(ZIPF_SHIFT * span ** random.random()) - ZIPF_SHIFT]
+            shift = mix.zipf_shift
+            span = (len(people) + shift) / shift
+            person = people[int(shift * span ** random.random()) - shift]
         action = person.act(random)
         message_id = f"msg-{self._number}-{self._events}-{random.getrandbits(48):012x}"
         time_us = START_US + self._events * STEP_US

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "UNIFY_"
 ADMIN_TOKEN_CHARS_MIN: Final = 16
+GATEWAYS_MAX: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,10 @@ class Settings:
     """0 picks a free one."""
     shards: int = 0
     """0: the recorded number, or for a new directory the number of cores, at least 2."""
+    gateways: int = 1
+    """Processes that share the ports; the first is the serving process itself."""
+    gateway_ports: bool = False
+    """Each gateway also listens on a free port of its own, named in the ready line."""
     ray_address: str = ""
     """Of a running Ray cluster; empty starts one in process."""
     dev: bool = False
@@ -69,6 +74,10 @@ class Settings:
                     f"admin_token must have {ADMIN_TOKEN_CHARS_MIN} characters or more",
                 ),
                 (self.shards < 0, "shards must not be negative"),
+                (
+                    not 1 <= self.gateways <= GATEWAYS_MAX,
+                    f"gateways must be 1 to {GATEWAYS_MAX}",
+                ),
                 (not 0 <= self.grpc_port < 1 << 16, "grpc_port must be 0 to 65535"),
                 (self.stream_window_max < 1, "stream_window_max must be at least 1"),
                 (self.queue_events_max < 1, "queue_events_max must be at least 1"),
@@ -78,6 +87,11 @@ class Settings:
         ]
         if problems:
             raise ValueError("; ".join(problems))
+
+    @property
+    def shares_ports(self) -> bool:
+        """Whether ports are held for the service, and gateways listen on them together."""
+        return self.gateways > 1 or self.gateway_ports
 
     @property
     def is_loopback(self) -> bool:
@@ -123,3 +137,11 @@ def load_settings(
                 message = f"{PREFIX}{each.name.upper()} cannot be read as {each.type}"
                 raise ValueError(message) from error
     return Settings(**values)
+
+
+def environment_of_children() -> dict[str, str]:
+    """Returns the environment for processes of the service, which are handed their settings.
+
+    Without `UNIFY_*`: a process that does not need a secret does not get it.
+    """
+    return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}

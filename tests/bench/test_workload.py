@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+from bench.deletion import draw_deletion
 from bench.ledger import Ledger, Name
-from bench.workload import Stream, check_sample
-from tests.reference.resolver import Reference
+from bench.workload import ZIPF_SHIFT, Mix, Stream, check_sample
+from tests.reference.backend import ReferenceBackend
 from unify_grpc._pb.unify.v1 import ingest_service_pb2
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ EVENTS = 4_000
 
 def sent(stream: Stream, events: int = EVENTS, arrivals: int = 100) -> list[Event]:
     """Returns a part of a stream as the service reads it."""
-    batches, _ = stream.batches(events, batch_events=300, arrivals_per_mille=arrivals)
+    batches, _ = stream.batches(events, batch_events=300, mix=Mix(arrivals, ZIPF_SHIFT))
     requests = map(ingest_service_pb2.IngestStreamRequest.FromString, batches)
     return [event for request in requests for event in request.events]
 
@@ -47,7 +49,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     first, again, other = Stream(7, 0), Stream(7, 0), Stream(7, 1)
 
     parts = [
-        stream.batches(500, batch_events=100, arrivals_per_mille=50)
+        stream.batches(500, batch_events=100, mix=Mix(50, ZIPF_SHIFT))
         for stream in (first, again, other)
     ]
 
@@ -58,7 +60,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 def test_events_have_the_shape_that_is_promised() -> None:
     """Events have 250 to 700 bytes and one to four identifiers; requests ask for RESOLVED."""
     stream = Stream(1, 0)
-    batches, tally = stream.batches(10_000, batch_events=300, arrivals_per_mille=100)
+    batches, tally = stream.batches(10_000, batch_events=300, mix=Mix(100, ZIPF_SHIFT))
     requests = [ingest_service_pb2.IngestStreamRequest.FromString(batch) for batch in batches]
     sizes = [event.ByteSize() for request in requests for event in request.events]
 
@@ -76,27 +78,78 @@ def test_events_have_the_shape_that_is_promised() -> None:
 def test_known_traffic_is_known() -> None:
     """Once its people are there, at most 5 % of the traffic asks for a decision."""
     stream = Stream(1, 0)
-    stream.batches(30_000, batch_events=1000, arrivals_per_mille=100)
+    stream.batches(30_000, batch_events=1000, mix=Mix(100, ZIPF_SHIFT))
 
-    _, tally = stream.batches(50_000, batch_events=1000, arrivals_per_mille=20)
+    _, tally = stream.batches(50_000, batch_events=1000, mix=Mix(20, ZIPF_SHIFT))
 
     assert (tally.novel_count + tally.refused_count) / tally.events_count <= 0.05
 
 
 def test_the_ledger_agrees_with_the_reference() -> None:
     """What the benches expect is what the plain resolver makes of the same deliveries."""
-    stream, reference = Stream(3, 0), Reference({})
+    stream, reference = Stream(3, 0), ReferenceBackend({})
     statuses = [reference.send(message(event)).status for event in sent(stream)]
     names = stream.ledger.names()
 
     profiles = {frozenset(stream.ledger.profile(name)[0]) for name in names}
 
     assert {"STORED", "DUPLICATE"} == set(statuses)
-    assert reference.partition() == {
+    assert reference.partition("users") == {
         frozenset(f"{name.type}:{name.value}" for name in profile) for profile in profiles
     }
     for name, ledger in check_sample([stream], seed=1, count=100):
-        assert len(reference.events("users", *name)) == ledger.profile(name)[1]
+        assert len(reference.events(f"{name.type}:{name.value}")) == ledger.profile(name)[1]
+
+
+def test_the_ledger_agrees_with_the_reference_on_deletions() -> None:
+    """Who lost an identifier keeps its events, and traffic after a deletion is accounted for."""
+    stream, reference, random = Stream(3, 0), ReferenceBackend({}), Random(3)
+    for _ in range(6):
+        for event in sent(stream, 200):
+            reference.send(message(event))
+        deletion = draw_deletion(stream.ledger, random)
+        named, deleted = (
+            f"{each.type}:{each.value}" for each in (deletion.named, deletion.deleted)
+        )
+
+        assert reference.delete(named, [deleted]) == "deleted"
+        assert reference.segment_id(deleted) is None
+        assert len(reference.events(named)) == deletion.after[1] == deletion.before[1]
+        assert sorted([*deletion.after[0], deletion.deleted]) == deletion.before[0]
+
+    for event in sent(stream, 600):
+        reference.send(message(event))
+    profiles = {frozenset(stream.ledger.profile(name)[0]) for name in stream.ledger.names()}
+
+    assert reference.partition("users") == {
+        frozenset(f"{name.type}:{name.value}" for name in profile) for profile in profiles
+    }
+    for name, ledger in check_sample([stream], seed=1, count=100):
+        assert len(reference.events(f"{name.type}:{name.value}")) == ledger.profile(name)[1]
+
+
+def test_a_deletion_makes_its_profile_unknown_and_no_other() -> None:
+    """After a deletion the links of that profile are novel again; other people's are known."""
+    ledger = Ledger()
+    pairs = [
+        (Name("user_id", person), Name("anonymous_id", f"{device} of {person}"))
+        for person in ("first", "second")
+        for device in ("phone", "tablet")
+    ]
+    for pair in pairs:
+        ledger.deliver(pair)
+
+    assert ledger.combinations_count == ledger.take_tally().novel_count == 4
+
+    ledger.delete(pairs[0][1])
+
+    assert ledger.combinations_count == 2
+
+    for pair in pairs:
+        ledger.deliver(pair)
+
+    assert ledger.combinations_count == 4
+    assert ledger.take_tally().novel_count == 2
 
 
 def test_a_second_person_does_not_get_a_device() -> None:

@@ -23,6 +23,14 @@ REASONS = {
     "Identifier mapping limit exceeded": "IDENTIFIER_CAP",
     "No matching identifiers on event": "NO_IDENTIFIER",
 }
+#: What a deletion may say where Segment answers (status, error code).
+DELETION_CODES = {
+    (200, ""): {"deleted"},
+    (400, "bad_request"): {"not_one", "looked_up_by"},
+    (400, "unsupported_eid_type"): {"group_id"},
+    (404, "eid_not_found"): {"not_on_profile"},
+    (404, "not_found"): {"no_profile"},
+}
 #: Facts of the cases that the design decided against: (case, look-up or action) -> why.
 NOT_OURS = {
     ("seg-query-03-lowercase", "email:Mixed@Example.com"): (
@@ -67,6 +75,9 @@ class ConformanceBackend(Protocol):
     def set_limit(self, type_: str, limit: int | None) -> None:
         """Changes one type's limit, counted for ever, for the events after this call."""
 
+    def delete(self, lookup: str, identifiers: Sequence[str]) -> str:
+        """Deletes identifiers from the profile of `lookup`; returns a code of `DELETION_CODES`."""
+
     def partition(self, collection: str) -> set[frozenset[str]]:
         """Every profile of the collection as the set of its identifiers."""
 
@@ -95,12 +106,14 @@ class Run(NamedTuple):
     """By position in the case; None for an action."""
     segments: list[str | None]
     """What the segment_id of each event stood for right after it."""
+    codes: list[tuple[str, set[str]]]
+    """What each deletion said, and what it may say."""
 
 
 def why_not_run(
     case: Case,
     *,
-    actions: frozenset[str] = frozenset({"set_limit"}),
+    actions: frozenset[str] = frozenset({"set_limit", "delete_identifier"}),
     takes_received_at: bool = True,
 ) -> str | None:
     """Why the case cannot be run on a backend, or None if it can be.
@@ -130,6 +143,10 @@ def check_case(case: Case, backend: ConformanceBackend) -> list[str]:
     run = _send_all(case, backend)
     expected = case["expect"]
     return [
+        f"a deletion says {code}, not {' or '.join(sorted(told))}"
+        for code, told in run.codes
+        if code not in told
+    ] + [
         f"{name}: {problem}"
         for name, check in CHECKS.items()
         if name in expected
@@ -147,10 +164,16 @@ def unchecked(case: Case) -> list[str]:
 
 
 def _send_all(case: Case, backend: ConformanceBackend) -> Run:
-    run = Run(case, backend, [], [])
+    run = Run(case, backend, [], [], [])
     for event in case["events"]:
         if event.get("_action") == "set_limit":
             backend.set_limit(event["type"], event["limit"])
+            result = None
+        elif event.get("_action") == "delete_identifier":
+            wanted = event["body"]["delete_external_ids"]
+            code = backend.delete(event["lookup"], [f"{e['type']}:{e['id']}" for e in wanted])
+            told = DELETION_CODES[event["status"], event.get("error", {}).get("code", "")]
+            run.codes.append((code, told))
             result = None
         elif "_action" in event:
             message = f"{case['id']}: {event['_action']} is not an action that can be run"

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 from unify_client import Event as WireEvent
-from unify_client import EventStatus, Identifier, ProfileNotFound, UnifyClient
+from unify_client import (
+    EventStatus,
+    Identifier,
+    IdentifierNotDeletable,
+    IdentifierNotFound,
+    ProfileNotFound,
+    RequestInvalid,
+    UnifyClient,
+)
 
 from tests.integration.service import ADMIN_TOKEN
+from tests.reference.conformance_rules import with_limit
 from unify_grpc.identity.events import from_segment_message
 from unify_grpc.identity.outcomes import EventRejected
 from unify_grpc.identity.promotion import promote
 from unify_grpc.identity.rules import Rules
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from unify_client import EventResult, Profile
 
 _names = (f"case-{number}" for number in itertools.count())
@@ -36,12 +47,15 @@ class GrpcBackend:
     """A space of its own on a running service."""
 
     def __init__(self, address: str, rules: dict[str, Any]) -> None:
-        with UnifyClient(address, key=ADMIN_TOKEN) as admin:
-            space = admin.create_space(next(_names), rules=rules)
+        self._admin = UnifyClient(address, key=ADMIN_TOKEN)
+        space = self._admin.create_space(next(_names), rules=rules)
         assert space.write_key is not None
         assert space.access_token is not None
         self._writer = UnifyClient(address, key=space.write_key)
         self._reader = UnifyClient(address, key=space.access_token)
+        self._space = space.space.space_id
+        self._owner = UnifyClient(address, key=ADMIN_TOKEN, space=self._space)
+        self._document = rules
         self._rules = Rules.from_document(rules, 1)
         self._seen: dict[str, set[tuple[str, str]]] = {"users": set(), "accounts": set()}
 
@@ -49,6 +63,8 @@ class GrpcBackend:
         """Closes its connections."""
         self._writer.close()
         self._reader.close()
+        self._admin.close()
+        self._owner.close()
 
     def send(self, event: dict[str, Any]) -> Result:
         """Sends one Segment message, acknowledged RESOLVED."""
@@ -76,8 +92,24 @@ class GrpcBackend:
             self._seen[each.collection].add((each.type, each.value))
 
     def set_limit(self, type_: str, limit: int | None) -> None:
-        """Is not built yet; such cases are not run on this tier."""
-        raise NotImplementedError(type_, limit)
+        """Changes one type's limit, counted for ever, for later events."""
+        self._document = with_limit(self._document, type_, limit)
+        self._admin.set_rules(self._document, self._space)
+
+    def delete(self, lookup: str, identifiers: Sequence[str]) -> str:
+        """Deletes identifiers from a profile; returns a code of `DELETION_CODES`."""
+        named, deleted = _named(lookup, "users"), [_named(each, "users") for each in identifiers]
+        try:
+            self._owner.delete_external_ids(named, deleted)
+        except ProfileNotFound:
+            return "no_profile"
+        except IdentifierNotFound:
+            return "not_on_profile"
+        except IdentifierNotDeletable as refused:
+            return refused.metadata["refusal"].lower()
+        except RequestInvalid:
+            return "not_one"
+        return "deleted"
 
     def partition(self, collection: str) -> set[frozenset[str]]:
         """Every profile that any identifier sent so far leads to."""

@@ -2,7 +2,7 @@
 
 A tier's module is three lines long:
 
-    @every_case(actions=frozenset({"set_limit"}), takes_received_at=True)
+    @every_case(actions=frozenset({"set_limit", "delete_identifier"}), takes_received_at=True)
     def test_the_tier_gives_what_the_case_expects(case: Case) -> None:
         assert_case(case, TierBackend)
 

@@ -31,7 +31,8 @@ from unify_grpc.placement.members import segment_id_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.simulation.gateway import AckedSide, Call
+    from tests.simulation.calls import Call
+    from tests.simulation.gateway import AckedSide
     from tests.simulation.nodes import Node
     from unify_grpc.machines.framing import Side
 
@@ -106,7 +107,8 @@ class CaseGateway(Gateway):
         result = self._result(attempt.request, call.framed[0], sides[0])
         for side in sides[0]:
             framed = _framed_as(call.framed[0], side)
-            self._note_shown(sent.message_id, framed, side)
+            if framed is not None:
+                self._note_shown(sent.message_id, framed, side)
         self.world.note(f"acked {attempt.request} {result}")
         self.world.send(
             f"ack {attempt.request}", client, lambda: client.on_answered(attempt.request, result)
@@ -296,5 +298,6 @@ class SimulatedBackend(SpaceReads):
         )
 
 
-def _framed_as(framed: Framed, side: AckedSide) -> Side:
-    return next(each for each in framed.sides if each.identifiers[0] == side.anchor)
+def _framed_as(framed: Framed, side: AckedSide) -> Side | None:
+    """Returns the side as it was framed now; None if it is that of an earlier attempt."""
+    return next((each for each in framed.sides if each.identifiers[0] == side.anchor), None)

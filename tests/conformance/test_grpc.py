@@ -25,7 +25,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.ray
-@every_case(actions=frozenset(), takes_received_at=False)
+@every_case(actions=frozenset({"set_limit", "delete_identifier"}), takes_received_at=False)
 def test_a_service_gives_what_the_case_expects(case: Case, service: Service) -> None:
     """A space of a running service resolves the case as the rules of identity say."""
     reason = why_not_sent(case)

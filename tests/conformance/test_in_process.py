@@ -27,7 +27,7 @@ class InProcessBackend(InProcessService):
         self.set_rules(self._rules)
 
 
-@every_case(actions=frozenset({"set_limit"}), takes_received_at=True)
+@every_case(actions=frozenset({"set_limit", "delete_identifier"}), takes_received_at=True)
 def test_in_process_gives_what_the_case_expects(case: Case) -> None:
     """Every expectation of the case that has a check holds after its events were sent in order."""
     assert_case(case, InProcessBackend)

@@ -6,23 +6,28 @@ was sent, every profile at the end. A failure names the seed and the first event
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.engine.in_process import InProcessService
+from tests.reference.backend import ReferenceBackend
 from tests.reference.histories import history
-from tests.reference.resolver import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.engine.in_process import Result
-    from tests.reference.resolver import Outcome
+    from tests.reference.backend import Outcome
 
 SHARDS = 3
 HISTORIES = 2_000
 HISTORIES_PER_TEST = 100
+DELETING_HISTORIES = 200
+DELETION_CHANCE = 0.25
+STRANGER_CHANCE = 0.1
+NOBODY = "user_id:nobody"
 COLLECTIONS = ("users", "accounts")
 
 
@@ -40,10 +45,22 @@ def test_histories_end_as_the_reference_says(first: int) -> None:
         assert difference is None, f"history({seed}, {size_of(seed)}): {difference}"
 
 
-def first_difference(seed: int) -> str | None:
-    """Returns the first thing in which a history differs, None if nothing does."""
+@pytest.mark.parametrize("first", range(0, DELETING_HISTORIES, HISTORIES_PER_TEST))
+def test_deletions_end_as_the_reference_says(first: int) -> None:
+    """Identifiers deleted in between give the reference's answer, and so does all that follows."""
+    for seed in range(first, first + HISTORIES_PER_TEST):
+        difference = first_difference(seed, deletions=random.Random(seed))
+
+        assert difference is None, f"history({seed}, {size_of(seed)}): {difference}"
+
+
+def first_difference(seed: int, deletions: random.Random | None = None) -> str | None:
+    """Returns the first thing in which a history differs, None if nothing does.
+
+    With a source of `deletions`, identifiers are deleted between the events.
+    """
     rules, events = history(seed, size_of(seed))
-    reference = Reference(rules)
+    reference = ReferenceBackend(rules)
     service = InProcessService(rules, shards=SHARDS)
     ids: dict[str, str] = {}
     for index, event in enumerate(events):
@@ -53,6 +70,9 @@ def first_difference(seed: int) -> str | None:
             *id_differences(ids, expected, actual),
         ]:
             return f"event {index} {event}: {problem}"
+        if deletions is not None and deletions.random() < DELETION_CHANCE:
+            for problem in deletion_differences(deletions, reference, service):
+                return f"after event {index} {event}: {problem}"
     return next(profile_differences(reference, service), None)
 
 
@@ -88,7 +108,25 @@ def id_differences(ids: dict[str, str], expected: Outcome, actual: Result) -> It
         yield f"profile {actual.segment_id}, expected {known}"
 
 
-def profile_differences(reference: Reference, service: InProcessService) -> Iterator[str]:
+def deletion_differences(
+    source: random.Random, reference: ReferenceBackend, service: InProcessService
+) -> Iterator[str]:
+    """Deletes an identifier, most often one that may be, and yields what differs then."""
+    collection = source.choice(COLLECTIONS)
+    profiles = sorted(map(sorted, reference.partition(collection)))
+    profile = source.choice([*profiles, [NOBODY]])
+    strangers = source.choice([*profiles, [NOBODY]])
+    lookup = source.choice(profile)
+    gone = source.choice(strangers if source.random() < STRANGER_CHANCE else profile)
+    expected = reference.delete(lookup, [gone], collection)
+    actual = service.delete(lookup, [gone], collection)
+    if expected != actual:
+        yield f"deleting {gone} of {lookup}: {actual}, expected {expected}"
+    for problem in profile_differences(reference, service):
+        yield f"{gone} of {lookup} deleted: {problem}"
+
+
+def profile_differences(reference: ReferenceBackend, service: InProcessService) -> Iterator[str]:
     """Yields in what the profiles differ: who belongs together, traits, events, merges."""
     for collection in COLLECTIONS:
         wanted, found = reference.partition(collection), service.partition(collection)
@@ -101,24 +139,26 @@ def profile_differences(reference: Reference, service: InProcessService) -> Iter
         for profile in wanted:
             for identifier in sorted(profile)[:1]:
                 yield from contents_differences(reference, service, collection, identifier)
-    if reference.merges != service.merges():
-        yield f"{service.merges()} merges, expected {reference.merges}"
+    if reference.merges() != service.merges():
+        yield f"{service.merges()} merges, expected {reference.merges()}"
 
 
 def contents_differences(
-    reference: Reference, service: InProcessService, collection: str, identifier: str
+    reference: ReferenceBackend,
+    service: InProcessService,
+    collection: str,
+    identifier: str,
 ) -> Iterator[str]:
     """Yields in what the traits and the history of one profile differ."""
-    type_, _, value = identifier.partition(":")
     pairs: tuple[tuple[str, Any, Any], ...] = (
         (
             "traits",
-            reference.traits(collection, type_, value),
+            reference.traits(identifier, collection),
             service.traits(identifier, collection),
         ),
         (
             "events",
-            sorted(reference.events(collection, type_, value)),
+            sorted(reference.events(identifier, collection)),
             sorted(service.events(identifier, collection)),
         ),
     )
@@ -132,7 +172,7 @@ def test_a_difference_would_be_noticed() -> None:
     blind: list[int] = []
     for seed in range(5):
         rules, events = history(seed, 60)
-        reference = Reference(rules)
+        reference = ReferenceBackend(rules)
         service = InProcessService({"others": {"limit": None}}, shards=SHARDS)
         differences = [
             problem

@@ -59,9 +59,14 @@ class SpaceReads:
     def key(self, collection: str, identifier: str) -> bytes:
         """Returns the key of `type:value`."""
         type_, _, value = identifier.partition(":")
+        normalised = self.normalised(type_, value)
+        return self.space.keys.key(Identifier(collection, type_, normalised))
+
+    def normalised(self, type_: str, value: str) -> str:
+        """Returns a value as it is promoted."""
         normalised = normalise_value(type_, value, lowercase_email=self.space.rules.lowercase_email)
         assert normalised is not None
-        return self.space.keys.key(Identifier(collection, type_, normalised))
+        return normalised
 
     def segment_id(self, identifier: str, collection: str = "users") -> str | None:
         """Returns the canonical segment_id of an identifier's profile."""
@@ -105,7 +110,7 @@ class SpaceReads:
                     read_profile(self.shard_map, self.space.number, key[1:], with_traits=False)
                 )
                 assert profile is not None
-                profiles.add(frozenset(f"{part.type}:{part.value}" for part in profile.parts))
+                profiles.add(frozenset(f"{part.type}:{part.value}" for part in profile.identifiers))
         return profiles
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITE_KEY = "dev_write_key"
 ACCESS_TOKEN = "dev_access_token"
 ADMIN_TOKEN = "dev_admin_token"
+URL = re.compile(r"grpc://(\S+)")
 READY = re.compile(r"unify is ready: grpc://(\S+)")
 START_S = 60.0
 STOP_S = 40.0
@@ -35,6 +36,8 @@ class Service:
         self.is_dev = is_dev
         self.settings = {f"UNIFY_{name.upper()}": str(value) for name, value in settings.items()}
         self.address = ""
+        self.gateway_addresses: list[str] = []
+        """Of each gateway by itself, with the setting `gateway_ports`."""
         self.log_path = data_dir.parent / (data_dir.name + ".log")
         self._process: subprocess.Popen[str] | None = None
 
@@ -73,6 +76,7 @@ class Service:
         for line in self._process.stdout:
             if found := READY.search(line):
                 self.address = found[1]
+                self.gateway_addresses = URL.findall(line)[1:]
                 break
         watchdog.cancel()
         assert self.address, f"the service did not start: {self.log()[-2000:]}"
@@ -107,6 +111,11 @@ class Service:
     def log(self) -> str:
         """Returns everything the service has logged."""
         return self.log_path.read_text()
+
+    def gateway_pids(self) -> list[int]:
+        """Returns the processes of the gateways beside the first."""
+        mine = descendants(self.pid)
+        return sorted(each for each in mine if "actors.gateway_process" in title_of(each))
 
     def actor_pid(self, name: str) -> int:
         """Returns the process of an actor: `ShardActor`, `MergeActor` or `ControlActor`."""

@@ -18,7 +18,7 @@ from unify_grpc._pb.unify.v1 import (
     identity_pb2,
     ingest_service_pb2,
     ingest_service_pb2_grpc,
-    profile_service_pb2,
+    space_service_pb2,
 )
 
 if TYPE_CHECKING:
@@ -273,8 +273,8 @@ def test_a_wrong_scope_is_denied(method: str, key: str, channel: grpc.Channel) -
 
 def test_a_method_of_a_later_version_is_unimplemented(channel: grpc.Channel) -> None:
     """What is described and not built says so, after the credential was checked."""
-    method = "/unify.v1.ProfileService/ListLinks"
-    data = profile_service_pb2.ListLinksRequest().SerializeToString()
+    method = "/unify.v1.SpaceService/RehearseRules"
+    data = space_service_pb2.RehearseRulesRequest().SerializeToString()
 
     unknown = call_raw(channel, method, data, "Bearer nobody")
     assert grpc.StatusCode.UNAUTHENTICATED == unknown.code()

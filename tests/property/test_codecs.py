@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unify_grpc.machines import journal, reads, rows
+from tests.property.fields import drops, i64, keys, marks, members, pairs, texts, u8, u32, u64
+from unify_grpc.machines import journal, rows
 from unify_grpc.machines.batch import (
     EVENT_TYPES,
     FLAG_COUNTERPART,
@@ -24,6 +25,7 @@ from unify_grpc.machines.batch import (
     unpack_strings,
 )
 from unify_grpc.machines.links import (
+    AgePush,
     Append,
     BindingPush,
     ClearPush,
@@ -31,6 +33,7 @@ from unify_grpc.machines.links import (
     Founding,
     LookedUp,
     MemoryPush,
+    NamePush,
     PendingLink,
     ProfilePush,
     Push,
@@ -38,6 +41,7 @@ from unify_grpc.machines.links import (
     decoder,
     encode,
 )
+from unify_grpc.machines.owed_sides import OwedSide
 from unify_grpc.placement.members import (
     INCARNATION_MAX,
     PREFIXES,
@@ -48,16 +52,6 @@ from unify_grpc.placement.members import (
 )
 from unify_grpc.storage.errors import StorageCorruptError
 from unify_grpc.storage.records import seal, unseal, version_of
-
-u8 = st.integers(0, 2**8 - 1)
-u32 = st.integers(0, 2**32 - 1)
-u64 = st.integers(0, 2**64 - 1)
-i64 = st.integers(-(2**63), 2**63 - 1)
-keys = st.binary(min_size=16, max_size=16)
-members = st.binary(min_size=20, max_size=20)
-marks = st.binary(min_size=8, max_size=8)
-texts = st.text(st.characters(codec="utf-8"), max_size=40)
-pairs = st.tuples(texts, texts)
 
 
 @st.composite
@@ -114,7 +108,6 @@ def test_a_member_row_of_another_format_is_refused() -> None:
 
 founding = st.builds(Founding, i64, u64, i64, u32, texts)
 link_ids = st.lists(st.tuples(keys, texts, texts), min_size=1, max_size=4)
-drops = st.lists(st.tuples(u8, u8), max_size=3)
 named_drops = st.lists(st.tuples(texts, texts, u8), max_size=2)
 pending_links = st.builds(
     PendingLink,
@@ -134,14 +127,20 @@ pending_links = st.builds(
     ids=link_ids,
 )
 profile_pushes = st.builds(
-    ProfilePush, members, u64, u32, st.integers(0, 1), i64, u32, st.lists(members, max_size=4)
+    ProfilePush,
+    *(members, u64, u32, st.integers(0, 1), i64, u32),
+    st.lists(members, max_size=4),
+    st.lists(members, max_size=2),
 )
 binding_pushes = st.builds(
     BindingPush,
     *(members, members, u64, u32, st.integers(0, 1), texts, texts, i64, u32, texts),
     st.booleans(),
+    u64,
 )
-memory_pushes = st.builds(MemoryPush, members, u64, u64, st.lists(marks, max_size=4))
+memory_pushes = st.builds(MemoryPush, members, u64, st.lists(marks, max_size=4))
+age_pushes = st.builds(AgePush, members, u32, st.integers(0, 1), u64)
+name_pushes = st.builds(NamePush, keys, u32)
 clear_pushes = st.builds(ClearPush, u64, u8, members, u64, drops)
 decisions = st.builds(
     journal.Decision,
@@ -165,9 +164,16 @@ decisions = st.builds(
     drops=drops,
     absorbed=st.lists(members, max_size=3),
     adopted=st.lists(st.tuples(u8, founding), max_size=3),
+    is_remembered=st.booleans(),
+)
+
+owed_sides = st.builds(
+    OwedSide,
+    *(st.integers(-1, 2**16), u64, members, u32, i64, st.booleans(), st.binary(max_size=20)),
 )
 
 STRUCTS: dict[type, st.SearchStrategy[Any]] = {
+    OwedSide: owed_sides,
     Founding: founding,
     PendingLink: pending_links,
     Append: st.builds(
@@ -177,6 +183,8 @@ STRUCTS: dict[type, st.SearchStrategy[Any]] = {
         st.binary(max_size=40),
         st.lists(pending_links, max_size=2),
         st.dictionaries(st.integers(0, 2**16 - 1), named_drops, max_size=2),
+        st.lists(owed_sides, max_size=2),
+        st.dictionaries(st.integers(0, 2**16 - 1), u32, max_size=2),
     ),
     LookedUp: st.builds(LookedUp, u32, st.none() | founding),
     Push: st.builds(
@@ -185,22 +193,27 @@ STRUCTS: dict[type, st.SearchStrategy[Any]] = {
         st.lists(binding_pushes, max_size=2),
         st.lists(memory_pushes, max_size=2),
         st.lists(clear_pushes, max_size=2),
+        st.lists(age_pushes, max_size=2),
+        st.lists(name_pushes, max_size=2),
     ),
     Void: st.builds(Void, members, members, u64, founding),
     Decided: st.builds(Decided, u8, u64, u8, members, drops),
     rows.ProfileRow: st.builds(
-        rows.ProfileRow, u8, u32, u64, i64, u32, st.lists(members, max_size=4)
+        rows.ProfileRow,
+        *(u8, u32, u64, i64, u32),
+        st.lists(members, max_size=4),
+        st.lists(members, max_size=2),
     ),
     rows.OutcomeRow: st.builds(rows.OutcomeRow, u8, u8, members, u64, drops),
     rows.SpaceRow: st.builds(rows.SpaceRow, u8, u32, u64),
     journal.Round: st.builds(journal.Round, u8, u64, st.lists(decisions, max_size=2)),
     journal.MemberRow: st.builds(
-        journal.MemberRow, u8, members, texts, texts, i64, u32, texts, st.booleans()
+        journal.MemberRow, u8, members, texts, texts, i64, u32, texts, st.booleans(), u64
     ),
     journal.ProfileRow: st.builds(
         journal.ProfileRow,
         *(u8, u32, st.integers(0, 1), u64, i64, u64, u32),
-        st.lists(st.tuples(members, texts, i64, u64), max_size=3),
+        st.lists(st.tuples(members, texts, i64, u64, st.booleans()), max_size=3),
     ),
     journal.DecidedRow: st.builds(journal.DecidedRow, u8, u64, u8, members, drops),
     journal.RulesRow: st.builds(journal.RulesRow, u8, u32, st.binary(max_size=40)),
@@ -223,7 +236,10 @@ def test_what_machines_tell_and_keep_is_read_back_as_packed(type_: type) -> None
 
 def test_every_struct_of_links_and_journal_is_tried() -> None:
     """A message or row that is added is added above too, alone or as a part of another."""
-    parts = {ProfilePush, BindingPush, MemoryPush, ClearPush, journal.Decision}
+    parts = {
+        *(ProfilePush, BindingPush, MemoryPush, ClearPush, AgePush, NamePush),
+        journal.Decision,
+    }
     defined = {
         each
         for module in (journal, rows, __import__("unify_grpc.machines.links", fromlist=["links"]))
@@ -379,57 +395,3 @@ def test_a_record_cut_short_is_noticed(payload: bytes, data: st.DataObject) -> N
 
     with pytest.raises(StorageCorruptError):
         unseal(sealed[:cut], "the record")
-
-
-questions = st.one_of(
-    st.builds(reads.Locate, u32, keys | members),
-    st.builds(reads.Gather, members, st.booleans()),
-    st.builds(
-        reads.ListEvents,
-        st.lists(members, max_size=2),
-        st.lists(st.integers(0, 5), max_size=2),
-        st.none() | i64,
-        st.none() | i64,
-        st.none() | st.lists(texts, max_size=2),
-        st.lists(texts, max_size=2),
-        st.booleans(),
-        st.none() | st.tuples(i64, texts, members),
-        u32,
-    ),
-)
-sent = st.none() | st.builds(reads.Sent, i64, u32, texts)
-ANSWERS: dict[type, st.SearchStrategy[Any]] = {
-    reads.Locate: st.builds(
-        reads.Located, st.none() | members, st.none() | st.lists(members, max_size=2), u32, i64
-    ),
-    reads.Gather: st.builds(
-        reads.Gathered,
-        *(members, texts, texts, i64, u32, texts),
-        st.lists(u32, max_size=6),
-        *(i64, i64, sent, sent),
-        st.binary(max_size=20),
-    ),
-    reads.ListEvents: st.lists(
-        st.builds(
-            reads.StoredEvent,
-            *(i64, texts, members, st.integers(0, 5), i64, u32),
-            st.lists(pairs, max_size=2),
-            st.integers(0, 1),
-            st.binary(max_size=20),
-            u8,
-            drops,
-        ),
-        max_size=2,
-    ),
-}
-
-
-@given(st.lists(questions, max_size=4), st.data())
-def test_questions_and_answers_are_read_back_as_packed(
-    asked: list[Any], data: st.DataObject
-) -> None:
-    """Questions keep their kind, and each answer is read as that of its question."""
-    answers = [data.draw(ANSWERS[type(each)]) for each in asked]
-
-    assert asked == reads.decode_questions(reads.encode_questions(asked))
-    assert answers == reads.decode_answers(asked, reads.encode_answers(answers))

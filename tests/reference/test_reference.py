@@ -17,14 +17,7 @@ NOT_RUN = {case["id"]: why_not_run(case) for case in CASES if why_not_run(case) 
 
 #: Listed by hand, so that no case stops being run unnoticed.
 KNOWN_NOT_RUN = {
-    "seg-del-01-delete-email",
-    "seg-del-02-prepaid-phone",
     "seg-del-03-replay-reintroduces",
-    "seg-del-err-01",
-    "seg-del-err-02",
-    "seg-del-err-04",
-    "seg-del-err-05",
-    "seg-del-err-06",
     "seg-suppress-01",
     "tracardi-02-add-numbers",
     "unomi-05-rewrite-anonymous-browsing",

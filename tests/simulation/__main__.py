@@ -1,4 +1,7 @@
-"""Runs many seeds: `python -m tests.simulation --seeds 10000 --start 0`."""
+"""Runs many seeds: `python -m tests.simulation --seeds 10000 --start 0`.
+
+With `--mutants` it looks for seeds that show them, where their own do so no more.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import sys
 import time
 
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import ScheduleFailed, run_seed
 
 
@@ -15,7 +19,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--all", action="store_true", help="go on after a failure")
+    parser.add_argument("--mutants", action="store_true", help="find the seeds of mutants anew")
     arguments = parser.parse_args()
+    if arguments.mutants:
+        return _find_mutants(range(arguments.start, arguments.start + arguments.seeds))
     began = time.monotonic()
     failed: list[int] = []
     for seed in range(arguments.start, arguments.start + arguments.seeds):
@@ -30,6 +37,18 @@ def main() -> int:
     took_s = time.monotonic() - began
     sys.stdout.write(f"{arguments.seeds} seeds in {took_s:.0f} s, failed: {failed}\n")
     return 1 if failed else 0
+
+
+def _find_mutants(seeds: range) -> int:
+    """Names the mutants whose seeds have to change, and to what; 1 if one survives."""
+    survivors = 0
+    for mutant in MUTANTS:
+        found = mutant.shown_by((mutant.seed, *seeds))
+        survivors += found is None
+        if found != mutant.seed:
+            sys.stdout.write(f"{mutant.name}: {mutant.seed} -> {found}\n")
+            sys.stdout.flush()
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.reference.promotion import Identifier as RefIdentifier
-from tests.simulation.judge import Judge, decisions_of
+from tests.simulation.judge import Judge, decisions_of, merges_of, ref, root_of
 from tests.simulation.ledger import PENDING
+from tests.simulation.pairs import check_arrival, check_pairs
 from tests.simulation.stored import Logs, Stored
+from tests.simulation.takings import find_strays
 from tests.simulation.violation import require
 from unify_grpc.identity.identifiers import Identifier
 from unify_grpc.identity.outcomes import Outcome
@@ -22,6 +24,7 @@ from unify_grpc.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from tests.simulation.nodes import ShardNode
+    from tests.simulation.stored import LinkKey
     from tests.simulation.world import World
 
 CREATED = int(Outcome.CREATED)
@@ -32,6 +35,7 @@ def check(world: World) -> None:
     """Checks a world that is at rest."""
     logs = Logs(world)
     _check_stored(world, logs)
+    world.merge.strays = find_strays(world.merge.strangers, logs)
     judge = Judge(world, logs)
     judge.run()
     _check_links(world, logs, judge)
@@ -39,6 +43,8 @@ def check(world: World) -> None:
     _check_tables(world, judge)
     _check_segment_ids(world)
     _check_contents(world, logs)
+    check_pairs(world, logs)
+    check_arrival(world, logs)
     if not world.plan.limited:
         _check_components(world, logs)
     for shard in world.shards:
@@ -87,11 +93,10 @@ def _check_stored(world: World, logs: Logs) -> None:
 def _check_links(world: World, logs: Logs, judge: Judge) -> None:
     """Links are decided and cleared once; everything else was no news; acks say so."""
     require(judge.decided.keys() == logs.cleared, "some link is decided or cleared, and not both")
-    owner = judge.profiles.owner
     for at, stored in logs.events.items():
         decision = judge.decided.get(at)
         if decision is None and len(stored.identifiers) > 1:
-            roots = {id(owner.get(_reference(each))) for each in stored.identifiers}
+            roots = {judge.owner(each) for each in stored.identifiers}
             require(len(roots) == 1, f"{stored.key} was taken for known and joins something")
         outcome = world.shards[at[0]].store.get(rows.outcome_key(at[1]))
         require((outcome is None) == (decision is None), f"{stored.key}: an outcome is not kept")
@@ -109,14 +114,14 @@ def _check_links(world: World, logs: Logs, judge: Judge) -> None:
 
 def _check_order(world: World, logs: Logs, judge: Judge) -> None:
     """Links of one stream, and links acked before others were sent, are decided in that order."""
-    ledger, strays = world.ledger, world.merge.strays
-    streams: dict[int, list[tuple[int, int]]] = {}
+    ledger = world.ledger
+    streams: dict[tuple[int, str], list[tuple[int, LinkKey, int]]] = {}
     acked: list[tuple[int, int]] = []
     sent: list[tuple[int, int]] = []
     for at, decision in judge.decided.items():
         stored = logs.events[at]
-        if at not in strays:
-            streams.setdefault(stored.stream, []).append((stored.stamp_us, decision.seq))
+        order = stored.stream, stored.key[0].collection
+        streams.setdefault(order, []).append((stored.stamp_us, at, decision.seq))
         sent.append((ledger.first_sent[stored.key], decision.seq))
         acks = [
             told.step for told in ledger.told.get(stored.key, []) if told.side.outcome != PENDING
@@ -124,8 +129,7 @@ def _check_order(world: World, logs: Logs, judge: Judge) -> None:
         if acks:
             acked.append((acks[0], decision.seq))
     for links in streams.values():
-        seqs = [seq for _, seq in sorted(links)]
-        require(seqs == sorted(seqs), f"a stream's links are decided in another order: {seqs}")
+        _check_stream(world, sorted(links))
     acked.sort()
     newest = at_ack = 0
     for sent_step, seq in sorted(sent):
@@ -133,6 +137,18 @@ def _check_order(world: World, logs: Logs, judge: Judge) -> None:
             newest = max(newest, acked[at_ack][1])
             at_ack += 1
         require(newest < seq, f"decision {seq} was sent after {newest} was acked")
+
+
+def _check_stream(world: World, links: list[tuple[int, LinkKey, int]]) -> None:
+    """Of each two links of a stream the earlier is decided first, or nobody owed that."""
+    for (_, earlier, first), (_, later, second) in combinations(links, 2):
+        if first < second:
+            continue
+        taking = world.merge.takings[later]
+        require(
+            taking is not None and not taking.owes(earlier, later),
+            f"a stream's links {earlier} and {later} are decided as {first} and {second}",
+        )
 
 
 def _check_tables(world: World, judge: Judge) -> None:
@@ -145,13 +161,13 @@ def _check_tables(world: World, judge: Judge) -> None:
         require(stored is not None, f"profile {root.hex()[:8]} is not at its home")
         assert stored is not None
         here = rows.decode_profile(stored)
-        members = [member for member, _, _, _ in profile.members]
+        members = [member for member, *_ in profile.members]
         require(
             (here.members, here.merges, here.created_us, here.seq)
             == (members, profile.merges, profile.created_us, profile.seq),
             f"profile {root.hex()[:8]} is another at its home",
         )
-        for member, type_, joined_us, _ in profile.members:
+        for member, type_, joined_us, *_ in profile.members:
             require(member not in linked, f"{member.hex()[:8]} is on two profiles")
             linked.add(member)
             _check_member(world, merge, member, root, (type_, joined_us))
@@ -160,8 +176,8 @@ def _check_tables(world: World, judge: Judge) -> None:
             bound = rows.MemberRow.unpack(data).root is not None
             require(bound == (key[1:] in linked), f"{shard.name}: {key.hex()[2:10]} bound wrongly")
     expected = {
-        (frozenset(each.linked.items()), each.merges, each.founded_by & (1 << 160) - 1)
-        for each in judge.profiles.owner.values()
+        (frozenset(linked.items()), merges_of(profile), root_of(profile))
+        for profile, linked in judge.profiles.items()
     }
     require(expected == _partition(world), "the tables give another partition than the journal")
 
@@ -194,16 +210,12 @@ def _partition(world: World) -> set[tuple[frozenset[tuple[Any, int]], int, int]]
         profile = journal.decode_profile(data)
         collection = "accounts" if profile.collection else "users"
         linked = []
-        for member, type_, joined_us, _ in profile.members:
+        for member, type_, joined_us, *_ in profile.members:
             row = journal.find_member(merge, member)
             assert row is not None
-            linked.append((_reference(Identifier(collection, type_, row.value)), joined_us))
+            linked.append((ref(Identifier(collection, type_, row.value)), joined_us))
         found.add((frozenset(linked), profile.merges, int.from_bytes(key[1:])))
     return found
-
-
-def _reference(identifier: Identifier) -> Any:
-    return RefIdentifier(*identifier)
 
 
 def _check_segment_ids(world: World) -> None:
@@ -297,6 +309,7 @@ def _check_rebuilt(world: World, shard: ShardNode) -> None:
         machine.committed(changes)
     require(store.rows == shard.store.rows, f"{shard.name}: its log gives other rows")
     require(machine.pending == shard.machine.pending, f"{shard.name}: its log gives other marks")
+    require(machine.owed == shard.machine.owed, f"{shard.name}: its log gives other debts")
 
 
 def _check_journal_rebuilt(world: World) -> None:

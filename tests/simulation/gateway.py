@@ -5,19 +5,30 @@ What the service's own gateway has to keep, said here because the simulation fou
 - A stream's appends to one shard go one after another, each after the answer to the one before:
   a founding that a repeat brings late would come after a link of the same stream.
 - A stream's links are handed over with all earlier ones of the stream that are not decided yet:
-  a lost message would otherwise let later links be decided before earlier ones.
+  a lost message would otherwise let later links be decided before earlier ones. Users' and
+  accounts' links never meet in a decision, so each of the two goes by itself.
+- Accounts' sides go after the users' sides of their events, as those were stored, and in the order
+  of the stream.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
+from tests.simulation.calls import Call, Part, Placed, Stream
+from tests.simulation.deleting import Deletions
 from tests.simulation.nodes import Node
+from tests.simulation.owed import anchor_of, clear_at, is_account, sweep_owed
 from tests.simulation.traffic import client_event
+from unify_grpc.identity.identifiers import ACCOUNTS, USERS
 from unify_grpc.machines.batch import pack_batch
 from unify_grpc.machines.framing import frame_event
 from unify_grpc.machines.links import DUPLICATE
+from unify_grpc.machines.owed_sides import ClearedSide, set_life
+from unify_grpc.placement.members import member_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,68 +65,16 @@ class AckedSide(NamedTuple):
     root: bytes
 
 
-class Placed(NamedTuple):
-    """One side of one event of an attempt."""
-
-    event: int
-    anchor: Identifier
-    frame: bytes
-
-
-@dataclass(slots=True)
-class Part:
-    """What of a call goes to one shard."""
-
-    placed: list[Placed] = field(default_factory=list)
-    is_sent: bool = False
-    reply: Append | None = None
-
-
-@dataclass(slots=True)
-class Call:
-    """An attempt on its way."""
-
-    attempt: Attempt
-    id: bytes
-    framed: list[Framed]
-    """By event."""
-    parts: dict[int, Part]
-    is_acked: bool = False
-
-    @property
-    def is_appended(self) -> bool:
-        """Whether all shards have answered."""
-        return all(part.reply is not None for part in self.parts.values())
-
-    def links(self) -> list[PendingLink]:
-        """Its pending links in batch order, the user's side of an event first."""
-        found: list[tuple[int, int, PendingLink]] = []
-        for part in self.parts.values():
-            assert part.reply is not None
-            found.extend(
-                (part.placed[link.index].event, link.collection, link)
-                for link in part.reply.pending
-            )
-        return [link for _, _, link in sorted(found, key=lambda each: each[:2])]
-
-
-@dataclass(slots=True)
-class Stream:
-    """What one caller sends in order."""
-
-    number: int
-    next_at: int = 0
-    early: dict[int, Attempt] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
-
-
 class Gateway(Node):
     """One gateway; all it knows is gone when it ends."""
 
     queues_appends = True
     """Off in a mutant."""
     repeats_earlier_links = True
-    """Off in a mutant."""
+    """Off in a mutant, like all that follow."""
+    keeps_account_order = True
+    clears_last = True
+    follows_the_first = True
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
@@ -126,6 +85,21 @@ class Gateway(Node):
         """Starts again with nothing but the rules in force."""
         super().start()
         self._forget()
+        self.sweep(self.world.now_us + 1)
+
+    def sweep(self, before_us: int) -> None:
+        """Asks every shard for accounts' sides that nobody looks after."""
+        if self.world.parts.sweeps_owed:
+            sweep_owed(self, before_us)
+
+    def has_in_hand(self, shard: int, position: int) -> bool:
+        """Whether a call here is about to store what a user's side owes."""
+        return any(
+            (shard, position) == (number, side.position)
+            for stream in self.streams.values()
+            for call in stream.calls
+            for number, side in call.owed.values()
+        )
 
     def refresh_rules(self) -> None:
         """Learns of the rules in force."""
@@ -134,7 +108,8 @@ class Gateway(Node):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return not any(stream.calls for stream in self.streams.values())
+        is_busy = self.deletions.under_way or any(each.calls for each in self.streams.values())
+        return not is_busy
 
     def take(self, attempt: Attempt) -> None:
         """Takes a request; those of a stream in the stream's order."""
@@ -150,10 +125,12 @@ class Gateway(Node):
         """Sends again what was not answered, the same bytes under the same call id."""
         for stream in self.streams.values():
             for call in stream.calls:
-                for part in call.parts.values():
+                for part in call.parts():
                     part.is_sent = False
+                self._clear(stream, call)
             self._append(stream)
             self._hand_over(stream)
+        self.deletions.ask_again()
 
     def on_decided(self, decided: list[Decided]) -> None:
         """Takes an answer of the merge actor."""
@@ -189,51 +166,97 @@ class Gateway(Node):
     def _forget(self) -> None:
         self.streams: dict[int, Stream] = {}
         self.decided: dict[tuple[int, int], Decided] = {}
+        self.deletions = Deletions(self)
         self.version = self.world.control.version
 
     def _begin(self, stream: Stream, attempt: Attempt) -> None:
         world = self.world
-        parts: dict[int, Part] = {}
         framed: list[Framed] = []
         for index in range(len(attempt.events)):
             self.stamp_us = max(world.now_us, self.stamp_us + 1)
             framed.append(self.frame(attempt, index, stream.number))
-            for side in framed[-1].sides:
-                part = parts.setdefault(world.shard_map.shard_of(side.key), Part())
-                part.placed.append(Placed(index, side.identifiers[0], side.frame))
-        call_id = world.number().to_bytes(16, "big")
-        stream.calls.append(Call(attempt, call_id, framed, dict(sorted(parts.items()))))
+        call = Call(attempt, framed, {})
+        users = [
+            Placed(index, sides[0].identifiers[0], sides[0].frame)
+            for index, (sides, *_) in enumerate(framed)
+            if sides and not is_account(sides[0])
+        ]
+        call.users = self._place(users)
+        if not call.users or (call.has_accounts and not call.has_pairs):
+            self._place_accounts(call)
+        stream.calls.append(call)
         self._append(stream)
         # Nothing else would answer a call that has nothing to be stored.
         self._finish(stream)
 
+    def _place(self, placed: list[Placed]) -> dict[int, Part]:
+        """Returns sides by the shards of their anchors, in a fixed order."""
+        world = self.world
+        by_shard: dict[int, list[Placed]] = {}
+        for each in placed:
+            shard = world.shard_map.shard_of(world.control.key(each.anchor))
+            by_shard.setdefault(shard, []).append(each)
+        return {
+            shard: Part(world.number().to_bytes(16, "big"), by_shard[shard])
+            for shard in sorted(by_shard)
+        }
+
+    def _place_accounts(self, call: Call) -> None:
+        """Decides what is to be stored of accounts: what users' sides say, where they do."""
+        placed = []
+        for index, framed in enumerate(call.framed):
+            if index in call.owed:
+                frame = call.owed[index][1].frame
+                placed.append(Placed(index, anchor_of(frame), frame))
+            elif framed.sides and is_account(framed.sides[0]):
+                side = framed.sides[0]
+                placed.append(Placed(index, side.identifiers[0], side.frame))
+        call.accounts = self._place(placed)
+
     def _append(self, stream: Stream) -> None:
         """Sends what may be sent: to each shard the first of the stream that it did not answer."""
-        busy: set[int] = set()
+        busy: set[tuple[str, int]] = set()
+        is_held_up = False
         for call in stream.calls:
-            for number, part in call.parts.items():
-                if part.reply is not None:
-                    continue
-                if not part.is_sent and not (self.queues_appends and number in busy):
-                    part.is_sent = True
-                    self._send_part(stream, call, number, part)
-                busy.add(number)
+            self._append_parts(stream, call, USERS, call.users, busy)
+            if call.accounts is None:
+                is_held_up = is_held_up or (self.keeps_account_order and call.has_accounts)
+            elif not is_held_up:
+                self._append_parts(stream, call, ACCOUNTS, call.accounts, busy)
+
+    def _append_parts(
+        self,
+        stream: Stream,
+        call: Call,
+        collection: str,
+        parts: dict[int, Part],
+        busy: set[tuple[str, int]],
+    ) -> None:
+        for number, part in parts.items():
+            if part.reply is not None:
+                continue
+            if not part.is_sent and not (self.queues_appends and (collection, number) in busy):
+                part.is_sent = True
+                self._send_part(stream, call, number, part)
+            busy.add((collection, number))
 
     def _send_part(self, stream: Stream, call: Call, number: int, part: Part) -> None:
         world = self.world
         shard = world.shards[number]
         rules = [(world.control.space, self.version)]
-        data = pack_batch(call.id, rules, [each.frame for each in part.placed])
+        data = pack_batch(part.call_id, rules, [each.frame for each in part.placed])
         names = " ".join(call.attempt.events[each.event].message_id for each in part.placed)
         world.call(
             self,
             shard,
-            f"append {int.from_bytes(call.id, 'big')} [{names}]",
+            f"append {int.from_bytes(part.call_id, 'big')} [{names}]",
             lambda: shard.append(data),
-            lambda reply: self._on_appended(stream, part, reply),
+            lambda reply: self._on_appended(stream, call, number, part, reply),
         )
 
-    def _on_appended(self, stream: Stream, part: Part, reply: Append) -> None:
+    def _on_appended(
+        self, stream: Stream, call: Call, number: int, part: Part, reply: Append
+    ) -> None:
         if part.reply is not None:
             return
         if reply.stale:
@@ -242,37 +265,80 @@ class Gateway(Node):
             part.is_sent = False
         else:
             part.reply = reply
+            self._note_owed(call, number, part)
+            if call.accounts is None and call.has_stored(USERS):
+                self._place_accounts(call)
+            self._start_clears(stream, call)
             self._hand_over(stream)
             self._finish(stream)
         self._append(stream)
 
+    def _note_owed(self, call: Call, number: int, part: Part) -> None:
+        assert part.reply is not None
+        for side in part.reply.owed:
+            event = part.placed[side.index].event
+            frame = side.frame
+            if not frame or not self.follows_the_first:
+                sides = call.framed[event].sides
+                if len(sides) == 1:  # in a mutant only
+                    continue
+                frame = set_life(sides[1].frame, side.member)
+            call.owed[event] = (number, replace(side, frame=frame))
+
+    def _start_clears(self, stream: Stream, call: Call) -> None:
+        """Has marks cleared as soon as the accounts' sides are durable."""
+        if call.clears or not (call.is_appended or not self.clears_last):
+            return
+        for event, (number, side) in call.owed.items():
+            if side.is_owed:
+                member = member_of(
+                    self.world.control.key(anchor_of(side.frame)), call.account_life(event)
+                )
+                cleared = ClearedSide(side.position, member)
+                call.clears.setdefault(number, []).append(cleared)
+        self._clear(stream, call)
+
+    def _clear(self, stream: Stream, call: Call) -> None:
+        for number, sides in call.clears.items():
+            clear_at(self, number, sides, partial(self._on_cleared, stream, call, number))
+
+    def _on_cleared(self, stream: Stream, call: Call, number: int) -> None:
+        call.clears.pop(number, None)
+        self._finish(stream)
+
     def _hand_over(self, stream: Stream) -> None:
-        """Hands links over: after those of all batches before them."""
-        links: list[PendingLink] = []
-        for call in stream.calls:
-            if not call.is_appended:
-                break
-            own = [link for link in call.links() if (link.shard, link.position) not in self.decided]
-            links = [*links, *own] if self.repeats_earlier_links else own
-        if links:
-            world, request, life = self.world, self.world.number(), self.life
-            world.merge.strays.update(
-                (link.shard, link.position) for link in links if link.stream != stream.number
-            )
-            names = " ".join(link.message_id for link in links)
-            world.send(
-                f"{self.name} link {request} [{names}]",
-                world.merge,
-                lambda: world.merge.link(self, life, request, links),
-            )
+        """Hands links over: after those of all batches before them, each collection by itself."""
+        for collection in (USERS, ACCOUNTS):
+            links: list[PendingLink] = []
+            for call in stream.calls:
+                if collection == ACCOUNTS and not call.has_accounts and not call.accounts:
+                    continue
+                if not call.has_stored(collection):
+                    break
+                own = [each for each in call.links(collection) if not self._is_decided(each)]
+                links = [*links, *own] if self.repeats_earlier_links else own
+            if links:
+                self._send_links(stream, links)
+
+    def _send_links(self, stream: Stream, links: list[PendingLink]) -> None:
+        world, request, life = self.world, self.world.number(), self.life
+        names = " ".join(link.message_id for link in links)
+        world.send(
+            f"{self.name} link {request} [{names}]",
+            world.merge,
+            lambda: world.merge.link(self, life, request, stream.number, links),
+        )
+
+    def _is_decided(self, link: PendingLink) -> bool:
+        return (link.shard, link.position) in self.decided
 
     def _finish(self, stream: Stream) -> None:
         """Acks what can be acked, and forgets what is finished."""
         for call in list(stream.calls):
             if not call.is_appended:
                 continue
-            links = call.links()
-            is_finished = all((link.shard, link.position) in self.decided for link in links)
+            links = [*call.links(USERS), *call.links(ACCOUNTS)]
+            is_finished = not call.clears and all(map(self._is_decided, links))
             if not call.is_acked and (is_finished or not call.attempt.resolved):
                 call.is_acked = True
                 self._ack(call)
@@ -281,7 +347,7 @@ class Gateway(Node):
 
     def _ack(self, call: Call) -> None:
         sides: list[list[AckedSide]] = [[] for _ in call.attempt.events]
-        for part in call.parts.values():
+        for part in call.parts():
             for index, side in self._sides(part):
                 sides[index].append(side)
         self.answer(call, sides)

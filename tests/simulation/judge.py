@@ -6,13 +6,11 @@ What the reference then gives must be what the journal says: outcome, drops, sur
 
 from __future__ import annotations
 
-from copy import deepcopy
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.reference.profiles import Profile, Profiles
-from tests.reference.promotion import Identifier as RefIdentifier
-from tests.reference.rules import Rules
+from tests.reference.resolver import Identifier as RefIdentifier
+from tests.reference.resolver import Reference, Rules
 from tests.simulation.violation import require
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
 from unify_grpc.identity.outcomes import DropReason, Outcome
@@ -28,6 +26,11 @@ if TYPE_CHECKING:
 
 _MEMBER_BITS = 8 * MEMBER_BYTES
 _ORDER_BITS = 64
+
+Profile = tuple[Any, ...]
+"""As the reference has them: its collection, when it was created, and those that it absorbed."""
+Links = dict[RefIdentifier, int]
+"""A profile's identifiers, each with its link time in microseconds since 1970."""
 
 
 class Founded(NamedTuple):
@@ -52,12 +55,22 @@ class Judge:
     def __init__(self, world: World, logs: Logs) -> None:
         self.world = world
         self.logs = logs
-        self.profiles = Profiles()
+        self.reference = Reference({})
         self.rules = [Rules(document) for document in world.plan.rules]
         self.newest_stamp_us = 0
         self.newest_rules = 0
         self.decided: dict[LinkKey, Decision] = {}
         self.founded = dict(_foundings(world))
+
+    @property
+    def profiles(self) -> dict[Profile, Links]:
+        """The profiles that the decisions so far made; replaced and never changed."""
+        return self.reference.profiles
+
+    def owner(self, identifier: Identifier) -> Profile | None:
+        """The profile that the decisions so far gave the identifier to."""
+        named = ref(identifier)
+        return next((each for each, linked in self.profiles.items() if named in linked), None)
 
     def run(self) -> None:
         """Decides everything again."""
@@ -76,15 +89,14 @@ class Judge:
             self.decided[at] = decision
 
     def _decide(self, decision: Decision, stored: Stored) -> None:
-        ids = [RefIdentifier(*each) for each in stored.identifiers]
+        ids = [ref(each) for each in stored.identifiers]
         told = [(type_, value) for _, type_, value in decision.ids]
         require(
-            told == [(each.type, each.value) for each in ids], f"{stored.at}: other identifiers"
+            told == [(type_, value) for _, type_, value in ids], f"{stored.at}: other identifiers"
         )
         results: list[Any] = []
         for seen in self._readings(decision, stored):
-            profiles = deepcopy(self.profiles) if results else self.profiles
-            attempt = _Attempt(self, profiles, decision, stored, ids, seen)
+            attempt = _Attempt(self, decision, stored, ids, seen)
             if attempt.fits():
                 attempt.accept()
                 return
@@ -101,7 +113,7 @@ class Judge:
         choices: list[list[tuple[Identifier, Founded] | None]] = []
         for index, identifier in enumerate(stored.identifiers):
             founded = self.founded.get(identifier)
-            if RefIdentifier(*identifier) in self.profiles.owner or founded is None:
+            if self.owner(identifier) is not None or founded is None:
                 require(index not in adopted, f"{stored.key}: adopted {identifier} out of nothing")
                 continue
             known = (identifier, founded)
@@ -141,94 +153,90 @@ class _Attempt:
     def __init__(
         self,
         judge: Judge,
-        profiles: Profiles,
         decision: Decision,
         stored: Stored,
         ids: list[RefIdentifier],
         seen: dict[Identifier, Founded],
     ) -> None:
         self.judge = judge
-        self.profiles = profiles
         self.decision = decision
-        world = judge.world
-        self.before = (dict(profiles.owner), dict(profiles.absorbed))
-        self.singles: list[Profile] = []
+        world, reference = judge.world, judge.reference
+        self.before = reference.profiles
+        self.singles: dict[Profile, Links] = {}
         for identifier, founded in seen.items():
             created = _created(founded.stamp_us, 0, _member(world, identifier))
-            single = Profile(identifier.collection, created)
-            single.linked[RefIdentifier(*identifier)] = founded.time_us
-            profiles.owner[RefIdentifier(*identifier)] = single
-            self.singles.append(single)
+            self.singles[identifier.collection, created] = {ref(identifier): founded.time_us}
+        reference.profiles = self.before | self.singles
+        self.joined = {
+            profile: linked
+            for profile, linked in reference.profiles.items()
+            if not linked.keys().isdisjoint(ids)
+        }
         self.stamp_us = max(stored.stamp_us, judge.newest_stamp_us)
-        created = _created(self.stamp_us, decision.seq, _member(world, stored.identifiers[0]))
+        member = _member(world, stored.identifiers[0])
+        reference.stamp_us = _created(self.stamp_us, decision.seq, member)
         rules = judge.rules[decision.rules_version - 1]
-        joined = {id(owner): owner for each in ids if (owner := profiles.owner.get(each))}
-        sizes = {key: dict(owner.linked) for key, owner in joined.items()}
-        merges = {key: owner.merges for key, owner in joined.items()}
-        self.touched = [(owner, sizes[key], merges[key]) for key, owner in joined.items()]
-        outcome, drops = profiles.resolve(ids, rules, stored.time_us, created)
-        root = profiles.owner[ids[0]].founded_by & (1 << _MEMBER_BITS) - 1
-        self.result = (outcome, root, [(each.type, each.value, each.reason) for each in drops])
-        self._check_bounds(rules, stored, ids)
+        outcome, drops = reference.resolve(ids, rules, stored.time_us)
+        after = judge.owner(stored.identifiers[0])
+        assert after is not None
+        self.result = (outcome, root_of(after), [drop[1:] for drop in drops])
+        self._check_bounds(rules, stored, after)
 
     def fits(self) -> bool:
         """Whether the journal says the same."""
         return self.result == _told(self.decision)
 
     def accept(self) -> None:
-        """Makes it the state that the next decision meets."""
-        judge, owner = self.judge, self.profiles.owner
-        for single in self.singles:
-            (alone,) = list(single.linked)[:1]
-            if owner[alone] is single and not self._is_linked(single):
-                del owner[alone]
-        judge.profiles = self.profiles
+        """Makes it the state that the next decision meets, without what it only looked at."""
+        root = int.from_bytes(self.decision.root)
+        unlinked = {each for each in self.singles if root_of(each) != root}
+        self.judge.reference.profiles = {
+            profile: linked
+            for profile, linked in self.judge.profiles.items()
+            if profile not in unlinked
+        }
         if self.decision.outcome == Outcome.CREATED:
-            judge.newest_stamp_us = self.stamp_us
+            self.judge.newest_stamp_us = self.stamp_us
 
     def undo(self) -> None:
         """Takes it back."""
-        for profile, linked, merges in self.touched:
-            profile.linked = linked
-            profile.merges = merges
-        self.profiles.owner, self.profiles.absorbed = self.before
+        self.judge.reference.profiles = self.before
 
-    def _is_linked(self, single: Profile) -> bool:
-        """Whether the decision ended in this profile."""
-        return single.founded_by & (1 << _MEMBER_BITS) - 1 == int.from_bytes(self.decision.root)
-
-    def _check_bounds(self, rules: Rules, stored: Stored, ids: list[RefIdentifier]) -> None:
+    def _check_bounds(self, rules: Rules, stored: Stored, after: Profile) -> None:
         """No count rises above both its bound and what a joined profile had."""
-        after = self.profiles.owner[ids[0]]
-        kept = [each for each in ids if self.profiles.owner.get(each) is after]
-        if len(kept) == 1:
+        linked = self.judge.profiles[after]
+        before = {each: had for each, had in self.joined.items() if set(had) <= set(linked)}
+        if sum(ref(each) in linked for each in stored.identifiers) == 1:
             return
-        before = [linked for owner, linked, _ in self.touched if set(linked) <= set(after.linked)]
-        for type_ in {each.type for each in after.linked}:
+        for type_ in {type_ for _, type_, _ in linked}:
             limit, window_us = rules.limit(type_)
-
-            def count(
-                linked: dict[RefIdentifier, int],
-                type_: str = type_,
-                window_us: int | None = window_us,
-            ) -> int:
-                return sum(
-                    each.type == type_
-                    and (window_us is None or abs(at_us - stored.time_us) < window_us)
-                    for each, at_us in linked.items()
+            count, *counts = (
+                sum(
+                    each[1] == type_ and abs(at_us - stored.time_us) < window_us
+                    for each, at_us in links.items()
                 )
-
-            most = max([count(linked) for linked in before], default=0)
-            require(
-                limit is None or count(after.linked) <= max(limit, most),
-                f"{stored.key}: too many of {type_}",
+                for links in (linked, *before.values())
             )
-        most = max([len(linked) for linked in before], default=0)
-        require(
-            len(after.linked) <= max(rules.identifiers_max, most), f"{stored.key}: too many ids"
-        )
-        most = max([merges for _, _, merges in self.touched], default=0)
-        require(after.merges <= max(rules.merges_max, most), f"{stored.key}: too many merges")
+            require(count <= max([limit, *counts]), f"{stored.key}: too many of {type_}")
+        most = max([rules.caps["identifiers"], *map(len, before.values())])
+        require(len(linked) <= most, f"{stored.key}: too many ids")
+        most = max([rules.caps["merges"], *map(merges_of, self.joined)])
+        require(merges_of(after) <= most, f"{stored.key}: too many merges")
+
+
+def root_of(profile: Profile) -> int:
+    """The founding member of a profile, as a number."""
+    return int(profile[1]) & (1 << _MEMBER_BITS) - 1
+
+
+def merges_of(profile: Profile) -> int:
+    """How many others a profile has absorbed."""
+    return len(profile) - 2
+
+
+def ref(identifier: Identifier) -> RefIdentifier:
+    """An identifier in the reference's words."""
+    return identifier.collection, identifier.type, identifier.value
 
 
 def _told(decision: Decision) -> tuple[str, int, list[tuple[str, str, str]]]:

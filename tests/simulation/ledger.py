@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from tests.simulation.deleted import DeletionBooks
+from tests.simulation.pairs import check_linked
 from tests.simulation.violation import require
 from unify_grpc.identity.identifiers import ACCOUNTS, Identifier
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.assembly import list_events, read_profile
 from unify_grpc.machines.reads import ListEvents
-from unify_grpc.placement.members import FIRST_INCARNATION
+from unify_grpc.placement.members import KEY_BYTES, member_of
 
 if TYPE_CHECKING:
     from tests.simulation.gateway import AckedSide, Attempt
     from tests.simulation.traffic import Sent
     from tests.simulation.world import World
-    from unify_grpc.machines.reads import StoredEvent
+    from unify_grpc.machines.stored_event import StoredEvent
 
 EVENTS_MAX = 100_000
 WHOLE_HISTORY = ListEvents([], [], None, None, None, [], True, None, EVENTS_MAX)
@@ -34,6 +36,16 @@ class Told(NamedTuple):
     resolved: bool
 
 
+class Kept(NamedTuple):
+    """What somebody was told that an event was kept with."""
+
+    identifiers: list[Identifier]
+    lives: dict[Identifier, int]
+    """Theirs when the event was first sent."""
+    root: bytes
+    """The profile."""
+
+
 class Ledger:
     """The callers' own books, kept outside of everything under test."""
 
@@ -44,8 +56,15 @@ class Ledger:
         self.first_sent: dict[MessageKey, int] = {}
         """The step in which a key was first sent."""
         self.told: dict[MessageKey, list[Told]] = {}
-        self.shown: dict[Identifier, dict[MessageKey, None]] = {}
-        """Messages that a read through the identifier has to show from now on."""
+        self.lives: dict[MessageKey, dict[Identifier, int]] = {}
+        """The lives that the identifiers of a message were in when it was first sent."""
+        self.floors: dict[MessageKey, dict[Identifier, int]] = {}
+        """The same, as far as deletions had been answered."""
+        self.shown: dict[Identifier, dict[MessageKey, int]] = {}
+        """Messages that a read through the identifier has to show from now on, in that life."""
+        self.kept: dict[MessageKey, Kept] = {}
+        """What was told of events that were kept with identifiers."""
+        self.deletions = DeletionBooks(world)
         self.roots: dict[bytes, None] = {}
         """Members that founded a profile whose segment_id somebody was given."""
 
@@ -58,17 +77,25 @@ class Ledger:
                 variants = self.sent_as.setdefault(key, [])
                 if sent not in variants:
                     variants.append(sent)
+                lives, floors = self.lives.setdefault(key, {}), self.floors.setdefault(key, {})
+                for each in side:
+                    lives.setdefault(each, self.deletions.life(each))
+                    floors.setdefault(each, self.deletions.floors.get(each, 0))
 
     def acked(self, attempt: Attempt, sides: list[list[AckedSide]]) -> None:
         """Notes what a gateway answers, and checks at once that it is true."""
         world = self.world
         for sent, told in zip(attempt.events, sides, strict=True):
-            require(len(told) == len(sent.sides), f"{sent.message_id}: a side is not answered")
+            # What was stored before is answered as it was stored, with or without an account.
+            if not any(side.is_duplicate for side in told):
+                require(len(told) == len(sent.sides), f"{sent.message_id}: a side is not answered")
             for side in told:
-                self._acked_side((side.anchor, sent.message_id), sent, side, attempt)
+                self._acked_side((side.anchor, sent.message_id), side, attempt)
+            if attempt.resolved:
+                check_linked(world, sent.message_id, [side.anchor for side in told])
         world.note(f"acked {attempt.client.name} {attempt.request}")
 
-    def _acked_side(self, key: MessageKey, sent: Sent, side: AckedSide, attempt: Attempt) -> None:
+    def _acked_side(self, key: MessageKey, side: AckedSide, attempt: Attempt) -> None:
         require(
             side.outcome != PENDING or not attempt.resolved,
             f"{key}: RESOLVED while its link is pending",
@@ -85,53 +112,67 @@ class Ledger:
         if side.outcome == PENDING:
             return
         self.roots[side.root] = None
-        stored = self._read_one(key[0], key)
+        stored = self._read_stored(key)
         identifiers = identifiers_of(stored)
         if not side.is_duplicate:
-            own = sent.accounts if key[0].collection == ACCOUNTS else sent.users
-            require(identifiers == list(own), f"{key}: stored with {identifiers}")
+            sides = [list(each) for sent in self.sent_as[key] for each in sent.sides]
+            require(identifiers in sides, f"{key}: stored with {identifiers}")
         dropped = {(type_, value) for type_, value, _ in side.drops}
         kept = [each for each in identifiers if (each.type, each.value) not in dropped]
+        lives = self.lives[key]
+        self.kept[key] = Kept(kept, {each: lives.get(each, 0) for each in kept}, side.root)
+        # Of what was deleted meanwhile nobody can say in which of its lives the event met it.
         for identifier in kept:
-            self.shown.setdefault(identifier, {})[key] = None
-            self._check_shows(identifier, key, kept)
+            life = lives.get(identifier, 0)
+            if life == self.deletions.life(identifier):
+                self.shown.setdefault(identifier, {})[key] = life
+                self._check_shows(identifier, key, kept)
 
     def _check_shows(self, identifier: Identifier, key: MessageKey, kept: list[Identifier]) -> None:
         """Read-your-writes, through one identifier: the event, and all it was kept with."""
-        self._read_one(identifier, key)
         world = self.world
+        name = world.control.key(identifier)
+        count = len(self._find(name, key) or [])
+        require(count == 1, f"{key}: {count} times in what {identifier.value} shows")
         profile = world.read_now(
-            read_profile(
-                world.shard_map,
-                world.control.space,
-                world.control.key(identifier),
-                with_traits=False,
-            )
+            read_profile(world.shard_map, world.control.space, name, with_traits=False)
         )
         assert profile is not None
-        visible = {(part.type, part.value) for part in profile.parts}
+        gathered = {(part.type, part.value) for part in profile.parts}
+        listed = {(part.type, part.value) for part in profile.identifiers}
         for each in kept:
+            is_present = self.lives[key].get(each, 0) == self.deletions.life(each)
             require(
-                (each.type, each.value) in visible,
+                (each.type, each.value) in (listed if is_present else gathered),
                 f"{key}: acked, but {identifier.value} does not show {each.value}",
             )
 
-    def _read_one(self, identifier: Identifier, key: MessageKey) -> StoredEvent:
-        """Finds the event in the history that the identifier shows now, and only once."""
+    def _read_stored(self, key: MessageKey) -> StoredEvent:
+        """Finds the event in the history that its anchor shows, in any of its lives, once."""
+        name, present = self.world.control.key(key[0]), self.deletions.life(key[0])
+        names = [member_of(name, life) for life in range(present + 1)] if present else [name]
+        here: list[StoredEvent] = []
+        for life, each in enumerate(names):
+            found = self._find(each, key)
+            require(present or found is not None, f"{key}: acked, but its anchor shows nothing")
+            here += [event for event in found or [] if event.member == member_of(name, life)]
+        require(len(here) == 1, f"{key}: {len(here)} times in what its anchor shows")
+        return here[0]
+
+    def _find(self, name: bytes, key: MessageKey) -> list[StoredEvent] | None:
+        """Returns what a profile shows of a message; None: there is no profile."""
         world = self.world
         times = {sent.time_us for sent in self.sent_as[key]}
         question = replace(WHOLE_HISTORY, start_us=min(times) - 1, end_us=max(times) + 1)
-        found = world.read_now(
-            list_events(
-                world.shard_map, world.control.space, world.control.key(identifier), question
-            )
-        )
-        require(found is not None, f"{key}: acked, but {identifier.value} shows nothing")
-        assert found is not None
-        member = world.control.key(key[0]) + FIRST_INCARNATION
-        here = [each for each in found[1] if (each.member, each.message_id) == (member, key[1])]
-        require(len(here) == 1, f"{key}: {len(here)} times in what {identifier.value} shows")
-        return here[0]
+        found = world.read_now(list_events(world.shard_map, world.control.space, name, question))
+        if found is None:
+            return None
+        anchor = world.control.key(key[0])
+        return [
+            each
+            for each in found[1]
+            if (each.member[:KEY_BYTES], each.message_id) == (anchor, key[1])
+        ]
 
 
 def identifiers_of(stored: StoredEvent) -> list[Identifier]:

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from unify_grpc.machines import journal, merge_machine
+from unify_grpc.machines import journal
 from unify_grpc.machines.deciding import write_down
 from unify_grpc.machines.merge_machine import MergeMachine
-from unify_grpc.machines.push_phases import PushPhases
+from unify_grpc.machines.push_phases import PushPhases, push_to
+from unify_grpc.machines.sweeping import in_order
 from unify_grpc.placement.members import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from unify_grpc.machines.journal import Decision as LinkDecision
-    from unify_grpc.machines.links import Founding, LookedUp, Push
+    from unify_grpc.machines.links import Founding, LookedUp, PendingLink, Push
     from unify_grpc.machines.merge_messages import Message
     from unify_grpc.machines.tables import Decision
 
@@ -30,7 +31,7 @@ class AcksAtOnce(MergeMachine):
         self, request: Any, index: int, answer: Any, record: int
     ) -> Iterator[Message]:
         del record
-        yield from merge_machine._answer(request, index, answer)
+        yield from request.tell(index, answer)
 
 
 class AcksRepeatsAtOnce(MergeMachine):
@@ -40,7 +41,7 @@ class AcksRepeatsAtOnce(MergeMachine):
         self, request: Any, index: int, answer: Any, record: int
     ) -> Iterator[Message]:
         if record < max(self._flights, default=0):
-            yield from merge_machine._answer(request, index, answer)
+            yield from request.tell(index, answer)
         else:
             yield from super()._await_record(request, index, answer, record)
 
@@ -61,7 +62,7 @@ class ProfilesAlone(PushPhases):
         """Changes the phases."""
         first, second, third = super().finish()
         for shard, push in first.items():
-            self._push(second, shard).bindings.extend(push.bindings)
+            push_to(second, shard).bindings.extend(push.bindings)
             push.bindings.clear()
         return [first, second, third]
 
@@ -73,7 +74,7 @@ class MemoryEarly(PushPhases):
         """Changes the phases."""
         first, second, third = super().finish()
         for shard, push in third.items():
-            self._push(second, shard).memories.extend(push.memories)
+            push_to(second, shard).memories.extend(push.memories)
             push.memories.clear()
         return [first, second, third]
 
@@ -85,7 +86,7 @@ class ClearsEarly(PushPhases):
         """Changes the phases."""
         first, second, third = super().finish()
         for shard, push in third.items():
-            self._push(second, shard).clears.extend(push.clears)
+            push_to(second, shard).clears.extend(push.clears)
             push.clears.clear()
         return [first, second, third]
 
@@ -193,12 +194,14 @@ class AnyLookUpCounts(MergeMachine):
 class AnyAckCounts(MergeMachine):
     """Takes the ack of an earlier push for one of the present."""
 
-    def pushed(self, shard: int, push_number: int, voids: Any) -> Decision[Message, None]:
+    def pushed(
+        self, shard: int, push_number: int, voids: Any, number: int
+    ) -> Decision[Message, None]:
         """Overlooks which push was acked."""
         outbox = self._outboxes.get(shard)
         if outbox is not None and outbox.message is not None:
             push_number = outbox.message.number
-        return super().pushed(shard, push_number, voids)
+        return super().pushed(shard, push_number, voids, number)
 
 
 class PushesNothingAgain(MergeMachine):
@@ -231,3 +234,15 @@ def not_raised(*arguments: Any) -> LinkDecision:
     if decided.order == decided.seq:
         return replace(decided, created_us=decided.stamp_us)
     return decided
+
+
+def shard_by_shard(listed: list[list[PendingLink]], links_max: int) -> list[PendingLink]:
+    """Takes swept links up as the lists come."""
+    del links_max
+    return [link for links in listed for link in links]
+
+
+def beyond_cuts(listed: list[list[PendingLink]], links_max: int) -> list[PendingLink]:
+    """Takes all swept links up, also where earlier ones may be missing."""
+    del links_max
+    return in_order(listed, sum(map(len, listed)) + 1)

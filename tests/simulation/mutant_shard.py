@@ -58,8 +58,8 @@ def no_clear(working: ShardRows, push: ClearPush) -> None:
 
 def bundled_clear(working: ShardRows, push: ClearPush) -> None:
     """Ends a pending link unless something newer is known of its anchor."""
-    anchor = working.get(rows.pending_key(push.position))
-    row = working.find_member(anchor) if anchor is not None else None
+    mark = working.get(rows.pending_key(push.position))
+    row = working.find_member(rows.anchor_in(mark)) if mark is not None else None
     if row is None or row.seq <= push.seq:
         _apply_clear(working, push)
 
@@ -92,14 +92,14 @@ def founder_with_seq(working: ShardRows, push: ProfilePush) -> None:
         row.root, row.seq, row.dirty = push.root, push.seq, True
 
 
-def some_partner(run: AppendRun, row: Any, at: int, count: int, epoch: int) -> bool:
+def some_partner(run: AppendRun, row: Any, at: int, count: int) -> bool:
     """Takes an event for known if one of its identifiers is a partner."""
     known = {
         row.partners[each : each + PARTNER_BYTES]
         for each in range(0, len(row.partners), PARTNER_BYTES)
     }
     data = run.batch.data
-    return row.memory_epoch == epoch and any(
+    return row.memory_epoch == row.link_epoch and any(
         data[start : start + PARTNER_BYTES] in known
         for start in range(at + 8, at + 8 + KEY_BYTES * count, KEY_BYTES)
     )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from tests.simulation.takings import Listed, Taking
 from tests.simulation.violation import require
-from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, SendPush
+from unify_grpc.machines import journal
+from unify_grpc.machines.links import encode
+from unify_grpc.machines.merge_messages import Answer, AskRules, DeleteAnswer, LookUp, SendPush
 from unify_grpc.machines.shard_reader import ShardReader
+from unify_grpc.machines.sweeping import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tests.simulation.stored import LinkKey
     from tests.simulation.world import World
+    from unify_grpc.machines.deletions import DeleteCommand
     from unify_grpc.machines.links import Append, Decided, LookedUp, PendingLink, Void
+    from unify_grpc.machines.owed_sides import ClearedSide, OwedSide
     from unify_grpc.machines.reads import Answer as ReadAnswer
     from unify_grpc.machines.reads import Question
     from unify_grpc.machines.tables import Decision
@@ -95,9 +102,18 @@ class ShardNode(Node):
         """Answers the merge actor's look-up."""
         return self.machine.look_up(keys)
 
-    def list_pending(self, before_us: int) -> list[PendingLink]:
-        """Answers a sweep."""
-        return self.machine.list_pending(before_us=before_us, links_max=SWEPT_LINKS_MAX)
+    def list_pending(self, before_us: int) -> Listed:
+        """Answers a sweep, and says how far its log goes."""
+        links = self.machine.list_pending(before_us=before_us, links_max=SWEPT_LINKS_MAX)
+        return Listed(links, self.store.next_number)
+
+    def clear_owed(self, sides: list[ClearedSide]) -> None:
+        """Ends marks of users' sides whose accounts' are durable."""
+        self._execute(self.machine.clear_owed(encode(sides)))
+
+    def list_owed(self, before_us: int) -> list[OwedSide]:
+        """Answers a gateway's sweep."""
+        return self.machine.list_owed(before_us=before_us, sides_max=SWEPT_LINKS_MAX)
 
     def read(self, questions: list[Question]) -> list[ReadAnswer]:
         """Answers a reader."""
@@ -121,6 +137,15 @@ class ShardNode(Node):
         return decision.reply
 
 
+class Sweep(NamedTuple):
+    """A sweep that waits for shards."""
+
+    number: int
+    before_us: int
+    listed: dict[int, Listed]
+    """What the shards have answered so far."""
+
+
 class MergeNode(Node):
     """The merge actor: executes what its machine decides, one command at a time."""
 
@@ -128,9 +153,15 @@ class MergeNode(Node):
         super().__init__(world, "m")
         self.store: MemoryStore = world.parts.store()
         self.callers: dict[int, tuple[Node, int]] = {}
-        self.strays: set[tuple[int, int]] = set()
-        """Links that a sweep handed over, or another stream than that which stored them: nothing
-        is promised about their order."""
+        self.deleting: dict[int, bytes] = {}
+        """Which deletion a gateway asked for."""
+        self.takings: dict[LinkKey, Taking | None] = {}
+        """By link, who had it taken up first in this life, or before it was decided in an earlier
+        one; None: the stream that stored it."""
+        self.strays: set[LinkKey] = set()
+        """Links that strangers had taken up; at rest `checkers.check` leaves those for which that
+        was before all that precedes them in their stream was stored."""
+        self.sweep_under_way: Sweep | None = None
         self._load()
 
     def start(self) -> None:
@@ -139,6 +170,7 @@ class MergeNode(Node):
         before = self.store.rows
         self.store = self.store.crashed()
         self.callers = {}
+        self.sweep_under_way = None
         self._load()
         for number, record in self.store.tail():
             if self.world.happens(self.world.faults.crash_at_start):
@@ -146,29 +178,50 @@ class MergeNode(Node):
                 raise Crashed
             self.store.publish(self.machine.replay(number, record), number)
         require(before == self.store.rows, f"{self.name}: replay gives other rows")
+        self.takings = {
+            at: taking
+            for at, taking in self.takings.items()
+            if self.store.get(journal.decided_key(*at)) is not None
+        }
+        self.strays = set(self.strangers)
         self.send(self.machine.recover(self.store.next_number - 1))
         if self.world.parts.sweeps_at_start:
             self.sweep(self.world.now_us + 1)
 
-    def link(self, caller: Node, life: int, request: int, links: Sequence[PendingLink]) -> None:
-        """Takes links over from a gateway."""
+    @property
+    def strangers(self) -> dict[LinkKey, Taking]:
+        """The links that a sweep, or another stream than theirs, had taken up first."""
+        return {at: taking for at, taking in self.takings.items() if taking is not None}
+
+    def link(
+        self, caller: Node, life: int, request: int, stream: int, links: Sequence[PendingLink]
+    ) -> None:
+        """Takes links over from a gateway, which has them from a stream."""
         self.callers[request] = (caller, life)
+        order = tuple((link.shard, link.position) for link in links)
+        stored = [shard.store.next_number for shard in self.world.shards]
+        taking = Taking(order, stored, is_sweep=False)
+        for at, link in zip(order, links, strict=True):
+            self._note_taking(at, None if link.stream == stream else taking)
         self.execute(self.machine.link(request, links, self.store.next_number))
 
+    def delete(self, caller: Node, life: int, request: int, command: DeleteCommand) -> None:
+        """Takes a deletion over from a gateway."""
+        self.callers[request] = (caller, life)
+        self.deleting[request] = command.request_id
+        self.execute(self.machine.delete(request, command, self.store.next_number))
+
     def sweep(self, before_us: int) -> None:
-        """Asks every shard for the links that nobody handed over."""
-        for shard in self.world.shards:
-            self.world.call(
-                self,
-                shard,
-                "sweep",
-                lambda shard=shard: shard.list_pending(before_us),  # type: ignore[misc]  # bound early
-                self._take_swept,
-            )
+        """Asks every shard for the links that nobody handed over, unless it is doing so."""
+        if self.sweep_under_way is None:
+            self.sweep_under_way = Sweep(self.world.number(), before_us, {})
+            self._ask_swept(self.sweep_under_way)
 
     def ask_again(self) -> None:
         """Sends every message again that got no answer."""
         self.send(self.machine.unanswered())
+        if self.sweep_under_way is not None:
+            self._ask_swept(self.sweep_under_way)
 
     def execute(self, decision: Decision[Any, None]) -> None:
         """Journal, then rows, then messages, then the next decision."""
@@ -218,6 +271,15 @@ class MergeNode(Node):
                 )
             case Answer(request, decided):
                 self._answer(request, decided)
+            case DeleteAnswer(request, deleted):
+                world.ledger.deletions.judged(self.deleting[request], deleted)
+                gateway, life = self.callers[request]
+                world.send(
+                    f"deleted {request}",
+                    gateway,
+                    lambda: world.deleted(gateway, request, deleted),
+                    life,
+                )
 
     def adopt_rules(self, version: int, document: bytes) -> None:
         """Takes rules over."""
@@ -231,15 +293,44 @@ class MergeNode(Node):
             f"decided {request}", gateway, lambda: self.world.decided(gateway, decided), life
         )
 
-    def _take_swept(self, links: list[PendingLink]) -> None:
-        self.strays.update((link.shard, link.position) for link in links)
+    def _note_taking(self, at: LinkKey, taking: Taking | None) -> None:
+        """Keeps who had a link taken up first."""
+        if self.takings.setdefault(at, taking) is not None:
+            self.strays.add(at)
+
+    def _ask_swept(self, sweep: Sweep) -> None:
+        """Asks the shards that have not answered; the sweep waits for the last of them."""
+        for shard in self.world.shards:
+            if shard.number not in sweep.listed:
+                self.world.call(
+                    self,
+                    shard,
+                    f"sweep {sweep.number}",
+                    lambda shard=shard: shard.list_pending(sweep.before_us),  # type: ignore[misc]  # bound early
+                    lambda listed, shard=shard: self._on_listed(sweep, shard.number, listed),  # type: ignore[misc]  # bound early
+                )
+
+    def _on_listed(self, sweep: Sweep, shard: int, listed: Listed) -> None:
+        """Takes a shard's list; with the last one, all links in the order of their stamps."""
+        if sweep is not self.sweep_under_way:
+            return
+        sweep.listed.setdefault(shard, listed)
+        if len(sweep.listed) < len(self.world.shards):
+            return
+        self.sweep_under_way = None
+        in_turn = [sweep.listed[each.number] for each in self.world.shards]
+        links = in_order([each.links for each in in_turn], SWEPT_LINKS_MAX)
+        order = tuple((link.shard, link.position) for link in links)
+        taking = Taking(order, [each.next_number for each in in_turn], is_sweep=True)
+        for at in order:
+            self._note_taking(at, taking)
         self.execute(self.machine.link(None, links, self.store.next_number))
 
     def _on_looked_up(self, round_: int, shard: int, found: list[LookedUp]) -> None:
         self.execute(self.machine.looked_up(round_, shard, found, self.store.next_number))
 
     def _on_pushed(self, shard: int, push_number: int, voids: list[Void]) -> None:
-        self.execute(self.machine.pushed(shard, push_number, voids))
+        self.execute(self.machine.pushed(shard, push_number, voids, self.store.next_number))
 
     def _load(self) -> None:
         world = self.world

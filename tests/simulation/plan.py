@@ -78,6 +78,8 @@ class Plan:
     readers: int
     small_bounds: bool
     """Whether lists spill, and rounds fill up, after a few entries already."""
+    deletions: int
+    """How many identifiers somebody asks to have deleted."""
 
 
 def draw(seed: int) -> Plan:
@@ -104,6 +106,7 @@ def draw(seed: int) -> Plan:
         sweep_after_us=rng.choice((None, None, 500, 3000)),
         readers=rng.choice((1, 2, 4)),
         small_bounds=rng.random() < 0.4,
+        deletions=rng.choice((0, 0, 0, 2, 5, 10)),
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from tests.simulation import nodes
 from tests.simulation.checkers import check
 from tests.simulation.plan import Plan, draw
 from tests.simulation.world import Parts, World
@@ -59,6 +60,7 @@ def bounds(*, small: bool) -> Iterator[None]:
     with (
         patch.multiple(event_lists, TAIL_EVENTS_MAX=2, BUCKET_ENTRIES_TARGET=4),
         patch.object(merge_machine, "ROUND_LINKS_MAX", 2),
+        patch.object(nodes, "SWEPT_LINKS_MAX", 3),
     ):
         yield
 

@@ -9,6 +9,7 @@ from tests.simulation.violation import require
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
 from unify_grpc.machines.batch import EVENT_TYPES, FLAG_ACCOUNT_SIDE, Batch
 from unify_grpc.machines.links import Push, decoder
+from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import MessageKey
@@ -35,6 +36,8 @@ class Stored(NamedTuple):
     stamp_us: int
     stream: int
     rules_version: int
+    member: bytes
+    """Of the anchor: in the life that its name was in then."""
 
     @property
     def key(self) -> MessageKey:
@@ -53,10 +56,14 @@ class Logs:
 
     def _read(self, shard: ShardNode) -> None:
         newest = 0
+        lives: dict[bytes, int] = {}
         for number, record in sorted(shard.store.log.items()):
             if record[:1] == b"P":
-                for clear in _PUSH.decode(record[1:]).clears:
-                    self.cleared.add((shard.number, clear.position))
+                push = _PUSH.decode(record[1:])
+                self.cleared.update((shard.number, clear.position) for clear in push.clears)
+                _follow(lives, push)
+                continue
+            if record[:1] == b"W":
                 continue
             _, count = _HEAD.unpack_from(record)
             duplicates = {
@@ -69,11 +76,22 @@ class Logs:
                 newest = version
             for index in range(len(batch.offsets)):
                 if index not in duplicates:
-                    stored = _stored(shard.number, number, batch, index)
+                    stored = _stored(shard.number, number, batch, index, lives)
                     self.events[stored.at] = stored
 
 
-def _stored(shard: int, number: int, batch: Batch, index: int) -> Stored:
+def _follow(lives: dict[bytes, int], push: Push) -> None:
+    """Moves names on: as they were deleted, or as a later life of theirs was bound."""
+    begun = [(each.key, each.incarnation) for each in push.names]
+    begun += [(each.member[:KEY_BYTES], incarnation_of(each.member)) for each in push.bindings]
+    for key, life in begun:
+        lives[key] = max(life, lives.get(key, 0))
+
+
+def _stored(
+    shard: int, number: int, batch: Batch, index: int, lives: dict[bytes, int]
+) -> Stored:
+    key = batch.keys(index, 1)[0]
     frame = batch.frame(index)
     body = batch.body(index, frame)
     collection = ACCOUNTS if frame.flags & FLAG_ACCOUNT_SIDE else USERS
@@ -87,4 +105,5 @@ def _stored(shard: int, number: int, batch: Batch, index: int) -> Stored:
         frame.stamp_us,
         frame.stream,
         max(version for _, version in batch.rules),
+        member_of(key, lives.get(key, 0)),
     )

@@ -75,6 +75,11 @@ def test_schedules_meet_what_they_are_made_for() -> None:
     assert any(each.adopted for each in decisions)
     assert {1, 2, 3, 4} <= {reason for each in decisions for _, reason in each.drops}
     assert b"V" in journals
+    takings = [each for world in worlds for each in world.merge.strangers.values()]
+    assert any(not each.is_sweep for each in takings), "no link came by another stream"
+    assert any(each.is_sweep and len({shard for shard, _ in each.order}) > 1 for each in takings), (
+        "no sweep took up links of several shards"
+    )
     assert any(world.merge.strays for world in worlds)
     for sign in ("m ends", "s0 ends", "g0 ends", "lost: ", "nobody there: ", "checkpoint"):
         assert sign in traces
@@ -125,12 +130,13 @@ def _one_after_another(seed: int, shards: int) -> World:
 
 
 def _outcomes(world: World) -> list[Any]:
-    """What was decided, event after event, by message and not by place."""
+    """What was decided, event after event, by message and not by place; users' and accounts'."""
     logs = Logs(world)
-    return [
+    outcomes = [
         (logs.events[each.shard, each.position].key, each.outcome, each.root, each.drops)
         for each in decisions_of(world)
     ]
+    return sorted(outcomes, key=lambda each: each[0][0].collection)
 
 
 def _profiles(world: World) -> set[Any]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tests.simulation.clients import Caller, StreamClient, UnaryClient
 from tests.simulation.control import Control
+from tests.simulation.deleters import Deleter
 from tests.simulation.gateway import Gateway
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, MessageKey
 from tests.simulation.nodes import MergeNode, Node, ShardNode
 from tests.simulation.plan import CALM, Plan
 from tests.simulation.readers import Reader
@@ -29,6 +30,7 @@ from unify_grpc.storage.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from unify_grpc.machines.deletions import Deleted
     from unify_grpc.machines.links import Decided
 
 T = TypeVar("T")
@@ -53,6 +55,7 @@ class Parts:
     merge_node: type[MergeNode] = MergeNode
     gateway: type[Gateway] = Gateway
     sweeps_at_start: bool = True
+    sweeps_owed: bool = True
     answers_end_with_caller: bool = True
     """Whether an answer reaches only that life of the merge actor which asked."""
 
@@ -93,6 +96,10 @@ class World:
             (StreamClient if plan.streaming[each] else UnaryClient)(self, each)
             for each in range(plan.clients)
         ]
+        if plan.deletions:
+            self.clients.append(Deleter(self, plan.deletions))
+        self.swept_sides: set[MessageKey] = set()
+        """Accounts' sides that a sweep sent: nothing is promised about their order."""
         self.readers = [Reader(self, each) for each in range(plan.readers)]
 
     # -- what nodes ask of the world ----------------------------------------------------------
@@ -141,6 +148,10 @@ class World:
     def decided(self, gateway: Node, decided: list[Decided]) -> None:
         """Hands an answer of the merge actor to the gateway that asked."""
         cast("Gateway", gateway).on_decided(decided)
+
+    def deleted(self, gateway: Node, request: int, deleted: Deleted) -> None:
+        """Hands an answer of the merge actor to the gateway that asked for a deletion."""
+        cast("Gateway", gateway).deletions.on_deleted(request, deleted)
 
     def read_now(self, reading: Generator[Any, Any, T]) -> T:
         """Runs a read in an instant on what is published, whoever is up."""
@@ -216,6 +227,9 @@ class World:
         elif self.plan.sweep_after_us is not None and self.merge.up:
             before_us = self.now_us - self.plan.sweep_after_us
             self.merge.run(lambda: self.merge.sweep(before_us))
+            gateway = rng.choice(self.gateways)
+            if gateway.up:
+                gateway.run(lambda: gateway.sweep(before_us))
 
     def _crash(self, node: Node) -> None:
         if node.up:
@@ -290,6 +304,8 @@ class World:
             client.go_on(impatient=True)
         for node in self._askers():
             node.ask_again()
+        for gateway in self.gateways:
+            gateway.sweep(self.now_us + 1)
         if self.plan.sweep_after_us is not None:
             self.merge.sweep(self.now_us + 1)
         elif any(shard.machine.pending for shard in self.shards):
@@ -304,4 +320,6 @@ class World:
         waiting += [each.name for each in self.gateways if not each.is_idle]
         waiting += [each.name for each in self.readers if not each.is_idle]
         waiting += [f"{each.name} pending" for each in self.shards if each.machine.pending]
+        if self.parts.sweeps_owed:
+            waiting += [f"{each.name} owes" for each in self.shards if each.machine.owed]
         return waiting if self.merge.machine.is_idle else [*waiting, "m"]

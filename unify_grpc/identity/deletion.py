@@ -44,12 +44,12 @@ def judge_deletion(
     """
     refused: dict[Identifier, DeletionRefusal] = {}
     for identifier in wanted:
-        if identifier not in held:
-            refused[identifier] = DeletionRefusal.NOT_ON_PROFILE
+        if identifier.type == GROUP_ID:
+            refused[identifier] = DeletionRefusal.GROUP_ID
         elif identifier == looked_up_by:
             refused[identifier] = DeletionRefusal.LOOKED_UP_BY
-        elif identifier.type == GROUP_ID:
-            refused[identifier] = DeletionRefusal.GROUP_ID
+        elif identifier not in held:
+            refused[identifier] = DeletionRefusal.NOT_ON_PROFILE
     leaving = [each for each in wanted if each.type == USER_ID and each not in refused]
     staying = [each for each in held if each.type == USER_ID and each not in leaving]
     if leaving and not staying:

@@ -14,6 +14,7 @@ from unify_grpc.identity.events import ALIAS, GROUP, ClientEvent
 from unify_grpc.identity.identifiers import (
     ACCOUNTS,
     ANONYMOUS_ID,
+    BUILT_IN_TYPES,
     COLLECTIONS,
     DEVICE_TYPES,
     EMAIL,
@@ -59,34 +60,53 @@ class Promotion(NamedTuple):
     users: tuple[Identifier, ...]
     accounts: tuple[Identifier, ...]
     drops: tuple[PromotionDrop, ...]
+    new_types: tuple[str, ...] = ()
+    """Types of these identifiers that the space had not met, in the order they were found.
+
+    The promotion holds once the space has met them all; if it cannot, promote again under rules
+    that say so. Empty under rules that count no types.
+    """
 
 
 class _Gathering:
     """The identifiers of one event while they are gathered."""
 
-    __slots__ = ("accounts", "drops", "rules", "users")
+    __slots__ = ("accounts", "drops", "new_types", "rules", "users")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.users: list[Identifier] = []
         self.accounts: list[Identifier] = []
         self.drops: list[PromotionDrop] = []
+        self.new_types: tuple[str, ...] = ()
 
     def add(self, collection: str, type_name: str, value: object) -> None:
         """Judges one value found in the event; None and absent are the same, and nothing."""
         if value is None:
             return
         normalised, reason = self.rules.verdict(type_name, value)
-        if reason is not None:
-            self._drop(
-                collection, type_name, _text(value) if normalised is None else normalised, reason
-            )
-            return
+        if reason is not None:  # hot path: nothing more is asked of what is plainly fine
+            if isinstance(reason, DropReason):
+                shown = _text(value) if normalised is None else normalised
+                self._drop(collection, type_name, shown, reason)
+                return
+            if not self._welcomes(type_name):
+                self._drop(collection, type_name, _text(value), DropReason.INVALID_VALUE)
+                return
         assert normalised is not None
         kept = self.users if collection == USERS else self.accounts
         identifier = _new_identifier(Identifier, (collection, type_name, normalised))
         if not kept or identifier not in kept:
             kept.append(identifier)
+
+    def _welcomes(self, type_name: str) -> bool:
+        """Whether the space has room for a type it has not met, after the event's earlier ones."""
+        if type_name not in self.new_types:
+            is_built_in = type_name in BUILT_IN_TYPES
+            if not is_built_in and len(self.new_types) >= self.rules.types_room:
+                return False
+            self.new_types += (type_name,)
+        return True
 
     def _drop(self, collection: str, type_name: str, text: str, reason: DropReason) -> None:
         """Notes a value that is left out, each once."""
@@ -102,7 +122,8 @@ class _Gathering:
             users.sort(key=self.rules.identifier_rank)
         if len(accounts) > 1:
             accounts.sort(key=self.rules.identifier_rank)
-        return _new_promotion(Promotion, (tuple(users), tuple(accounts), tuple(self.drops)))
+        found = (tuple(users), tuple(accounts), tuple(self.drops), self.new_types)
+        return _new_promotion(Promotion, found)
 
 
 def promote(event: ClientEvent, rules: Rules) -> Promotion:

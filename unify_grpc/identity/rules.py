@@ -6,6 +6,8 @@ was found out about a value is kept until a bound on entries is reached.
 
 from __future__ import annotations
 
+from copy import copy
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from unify_grpc.identity.identifiers import (
@@ -18,6 +20,7 @@ from unify_grpc.identity.identifiers import (
 from unify_grpc.identity.outcomes import DropReason
 from unify_grpc.identity.patterns import BlockedPatterns
 from unify_grpc.identity.rules_document import (
+    TYPES_MAX,
     Blocked,
     Limit,
     RulesError,
@@ -32,15 +35,25 @@ if TYPE_CHECKING:
 
     from unify_grpc.identity.identifiers import Identifier
 
-__all__ = ["Limit", "Rules", "RulesError", "RulesInvalid", "Verdict"]
+__all__ = ["Limit", "Newness", "Rules", "RulesError", "RulesInvalid", "Verdict"]
 
 VERDICTS_CACHED_MAX: Final = 65_536
 """Per version and space; about 250 bytes each."""
 VERDICT_CACHED_CHARS_MAX: Final = 256
 UNLISTED_TYPES_CACHED_MAX: Final = 1_000
 
-Verdict = tuple[str | None, DropReason | None]
-"""`(normalised, None)`, `(normalised, BLOCKED)` or `(None, INVALID_VALUE)`."""
+
+class Newness(Enum):
+    """What is said of a value that identifies somebody, by a type that the space has not met."""
+
+    UNMET = "unmet"
+
+
+Verdict = tuple[str | None, DropReason | Newness | None]
+"""`(normalised, None)`, `(normalised, UNMET)`, `(normalised, BLOCKED)` or `(None, INVALID_VALUE)`.
+
+UNMET is said only by rules that count types: see `Rules.meeting`.
+"""
 
 _INVALID: Verdict = (None, DropReason.INVALID_VALUE)
 
@@ -53,6 +66,7 @@ class _TypeFacts:
         "_exacts",
         "_patterns",
         "accepted",
+        "is_met",
         "limit",
         "rank",
         "verdicts",
@@ -64,12 +78,14 @@ class _TypeFacts:
         rank: tuple[int, str],
         limit: Limit | None,
         accepted: bool,
+        is_met: bool,
         exacts: frozenset[str],
         patterns: BlockedPatterns,
     ) -> None:
         self.rank = rank
         self.limit = limit
         self.accepted = accepted
+        self.is_met = is_met
         self.verdicts: dict[str, Verdict] = {}
         self._exacts = exacts
         self._exact_chars_max = max(map(len, exacts), default=0)
@@ -99,9 +115,12 @@ class Rules:
         "alias_links",
         "custom_types",
         "identifiers_max",
+        "listed_types",
         "lowercase_email",
         "merges_max",
+        "met_types",
         "searchable_traits",
+        "types_room",
         "version",
     )
 
@@ -115,6 +134,11 @@ class Rules:
         self.alias_links = settings.alias_links
         self.searchable_traits = settings.searchable_traits
         self.custom_types = tuple(rule.type for rule in settings.identifiers if rule.custom)
+        self.listed_types = frozenset(rule.type for rule in settings.identifiers)
+        self.met_types: frozenset[str] | None = None
+        """Types that were met, listed or not; None: types are not counted, all are as if met."""
+        self.types_room = TYPES_MAX
+        """How many types can still be met. Without a meaning where types are not counted."""
         self._settings = settings
         self._exacts = _exacts(settings.blocked)
         self._patterns = BlockedPatterns(_patterns(settings.blocked))
@@ -124,10 +148,11 @@ class Rules:
                 rank=(position, ""),
                 limit=rule.limit,
                 accepted=True,
+                is_met=True,
                 exacts=self._exacts | _exacts(rule.blocked),
                 patterns=(
                     BlockedPatterns([*_patterns(settings.blocked), *_patterns(rule.blocked)])
-                    if any(_patterns(rule.blocked))
+                    if _patterns(rule.blocked)
                     else self._patterns
                 ),
             )
@@ -146,6 +171,35 @@ class Rules:
             RulesInvalid: with every error in the document.
         """
         return cls(read_document(document), version)
+
+    def promotes_like(self, other: Rules) -> bool:
+        """Whether every event has the same identifiers under both, in the same order."""
+        return self._settings.promotion == other._settings.promotion
+
+    def meeting(self, met_types: Iterable[str]) -> Rules:
+        """These rules in a space that met these types so far, and counts the types it meets.
+
+        A type that is neither listed nor met is then UNMET, and where the space has no room for
+        another type it is not accepted. Verdicts that were worked out for known types are kept.
+        """
+        return copy(self)._meet(frozenset(met_types))  # noqa: SLF001 - a copy of its own
+
+    def _meet(self, met_types: frozenset[str]) -> Rules:
+        """Turns a new copy into the rules of a space that met these types."""
+        known = self.listed_types | met_types
+        kept = {
+            type_name: facts
+            for type_name, facts in self._known.items()
+            if facts.is_met and type_name in known
+        }
+        self.met_types = met_types
+        self.types_room = max(0, TYPES_MAX - len(known))
+        self._known = kept
+        for type_name in sorted(known - kept.keys()):
+            kept[type_name] = self._unlisted(type_name)
+        self._permanent_count = len(kept)
+        self._cached_count = sum(len(facts.verdicts) for facts in kept.values())
+        return self
 
     def to_document(self) -> dict[str, object]:
         """The document of these rules, every key spelt out; it reads back as equal rules."""
@@ -176,8 +230,10 @@ class Rules:
         """Whether a type can identify anybody in this space.
 
         False for what is no type name and, where new types are switched off, for types that are
-        neither listed nor have a place of their own in an event: switching off the unknown must
-        not silently switch off anonymous ids.
+        neither listed or met nor have a place of their own in an event: switching off the unknown
+        must not silently switch off anonymous ids. Where types are counted and there is no room
+        for another one, also for every other type that is neither listed nor met: whoever fills a
+        space's table must not switch them off either.
         """
         return (self._known.get(type) or self._learn(type)).accepted
 
@@ -202,7 +258,7 @@ class Rules:
         elif facts.blocks(normalised):
             verdict = (normalised, DropReason.BLOCKED)
         else:
-            verdict = (normalised, None)
+            verdict = (normalised, None if facts.is_met else Newness.UNMET)
         if isinstance(value, str) and len(value) <= VERDICT_CACHED_CHARS_MAX:
             if self._cached_count >= VERDICTS_CACHED_MAX:
                 self._forget_verdicts()
@@ -217,11 +273,16 @@ class Rules:
 
     def _unlisted(self, type_name: str) -> _TypeFacts:
         """The facts of a type that the document does not list."""
+        is_counted = self.met_types is not None
+        is_met = self.met_types is None or type_name in self.met_types
+        is_built_in = type_name in BUILT_IN_TYPES
+        is_welcome = self.accept_new_types or is_built_in or (is_counted and is_met)
+        has_room = is_met or is_built_in or self.types_room > 0
         return _TypeFacts(
             rank=(len(self._settings.identifiers), type_name),
             limit=self._settings.others,
-            accepted=is_type_name(type_name)
-            and (self.accept_new_types or type_name in BUILT_IN_TYPES),
+            accepted=is_type_name(type_name) and is_welcome and has_room,
+            is_met=is_met,
             exacts=self._exacts,
             patterns=self._patterns,
         )

@@ -7,7 +7,7 @@ together instead of one per attempt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from unify_grpc.identity.identifiers import (
@@ -121,6 +121,19 @@ class RulesSettings:
     lowercase_email: bool = True
     alias_links: str | None = None
     searchable_traits: tuple[str, ...] = DEFAULT_SEARCHABLE_TRAITS
+
+    @property
+    def promotion(self) -> RulesSettings:
+        """The same without what has no part in promotion: limits, caps, searchable traits."""
+        identifiers = tuple(replace(rule, limit=None) for rule in self.identifiers)
+        return replace(
+            self,
+            identifiers=identifiers,
+            others=None,
+            identifiers_max=0,
+            merges_max=0,
+            searchable_traits=(),
+        )
 
 
 def read_document(document: object) -> RulesSettings:

@@ -10,20 +10,36 @@ import msgspec
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.identity.traits import TraitCell, merge_traits
 from unify_grpc.machines import rows
+from unify_grpc.machines.append_pairs import AppendPairs
 from unify_grpc.machines.batch import (
     FLAG_ACCOUNT_SIDE,
     FLAG_CONTEXT_TRAITS,
+    FLAG_COUNTERPART,
+    FLAG_DROPS,
     FLAG_HISTORY,
+    FLAG_PROBE,
+    FLAG_REFUSED,
     FLAG_TRAITS,
     FRAME,
     FRAME_BYTES,
     Batch,
 )
 from unify_grpc.machines.event_lists import append_event, find_positions
-from unify_grpc.machines.links import DUPLICATE, PendingLink, encode
+from unify_grpc.machines.found_by import put_prefix, put_traits
+from unify_grpc.machines.links import DUPLICATE, PendingLink
+from unify_grpc.machines.probing import NOT_HELD
 from unify_grpc.machines.pushed_rows import PARTNER_BYTES
 from unify_grpc.machines.rows import MemberRow, SpaceRow
+from unify_grpc.machines.search_filling import adopt
 from unify_grpc.machines.shard_rows import ShardRows
+from unify_grpc.machines.stored_batches import note_stored
+from unify_grpc.machines.trait_rows import decode_traits, encode_traits
+from unify_grpc.machines.violations import (
+    find_refused,
+    note_promotion_drops,
+    note_refused,
+    promotion_drops,
+)
 from unify_grpc.placement.members import FIRST_INCARNATION, KEY_BYTES, member_of
 
 if TYPE_CHECKING:
@@ -37,17 +53,13 @@ APPEND_RECORD: Final = b"A"
 _DUPLICATE_COUNT = struct.Struct("<BH")
 _DUPLICATE = struct.Struct("<HQ")
 _TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_CELLS = msgspec.msgpack.Decoder(dict[str, TraitCell])
 _CREATED = int(Outcome.CREATED)
 _ATTACHED = int(Outcome.ATTACHED)
 _PENDING = int(Outcome.PENDING)
-
-
-def decode_traits(stored: bytes) -> dict[str, TraitCell]:
-    """Reads a traits row; `ValueError` on another format."""
-    if stored[0] != rows.FORMAT:
-        raise ValueError(f"traits row format {stored[0]} is not known here")
-    return _CELLS.decode(stored[1:])
+_NO_EVENT = FLAG_REFUSED | FLAG_PROBE
+_NO_POSITION = (1 << 64) - 1
+"""In place of where a probe's message is: an anchor that does not hold it."""
+_SAYS_MORE = FLAG_TRAITS | FLAG_CONTEXT_TRAITS | FLAG_DROPS
 
 
 def pack_record(duplicates: Mapping[int, int], batch: bytes) -> bytes:
@@ -110,16 +122,19 @@ class AppendRun:
         self.working = ShardRows(machine.view)
         self.changes = self.working.changes
         self.duplicates: dict[int, int] = {}
+        self.refused_count = 0
+        """Records of refused events that are new."""
         self.statuses = bytearray()
         self.roots: list[bytes] = []
         self.pending: list[PendingLink] = []
         self.drops: dict[int, list[tuple[str, str, int]]] = {}
+        self.pairs = AppendPairs(self.working, batch)
 
     def run(self) -> AppendRun:
         """Goes through the batch in its order."""
         machine, batch, working = self.machine, self.batch, self.working
         data, start = batch.data, batch.start
-        epochs = self._adopt_rules()
+        self._adopt_rules()
         incarnations = machine.incarnations
         base = self.number << 16
         for index, offset in enumerate(batch.offsets):
@@ -127,6 +142,12 @@ class AppendRun:
             type_, flags, key_count, space, _, _, time_us, stamp_us, _, mark = FRAME.unpack_from(
                 data, at
             )
+            if flags & _NO_EVENT:
+                if flags & FLAG_REFUSED:
+                    self._keep_refused(index, space, stamp_us, mark)
+                else:
+                    self._answer_probe(index, mark, stamp_us)
+                continue
             at += FRAME_BYTES
             key = data[at : at + KEY_BYTES]
             incarnation = incarnations.get(key, 0) if incarnations else 0
@@ -135,57 +156,101 @@ class AppendRun:
             )
             row = working.member(member, space, flags & FLAG_ACCOUNT_SIDE)
             if self._is_duplicate(index, member, row, mark, stamp_us):
+                position = (self.duplicates if self.known is None else self.known)[index]
+                self.pairs.repeat(index, member, mark, position, self._batch_at(position))
                 continue
             row.dirty = True
             position = base + index
             append_event(
                 working, member, row, time_us=time_us, position=position, mark=mark, type_=type_
             )
-            if flags & (FLAG_TRAITS | FLAG_CONTEXT_TRAITS):
-                self._set_traits(index, member)
+            if flags & _SAYS_MORE:
+                self._take_in(index, member, row, flags)
+            if flags & FLAG_COUNTERPART:
+                self.pairs.store(index, member, position)
             if flags & FLAG_HISTORY:
                 self._keep_history(member, row)
             elif key_count == 1:
                 self._finish_alone(index, member, row, position)
-            elif self._knows_partners(row, at + KEY_BYTES, key_count - 1, epochs[space]):
+            elif self._knows_partners(row, at + KEY_BYTES, key_count - 1):
                 self.statuses.append(_ATTACHED)
                 self.roots.append(row.root or member)
             else:
                 if not row.type:
                     row.type, row.value = batch.anchor_strings(index, batch.frame(index))
-                working.put(rows.pending_key(position), member)
+                working.put(rows.pending_key(position), rows.pending_mark(member, stamp_us))
                 self._list_pending(index, position, member, batch)
+        repeated = self.duplicates if self.known is None else self.known
+        note_stored(
+            working, batch, self.number, repeated=repeated, refused_count=self.refused_count
+        )
         working.finish()
         return self
 
-    def _adopt_rules(self) -> dict[int, int]:
-        """Adopts the newest rules the shard is shown; returns each space's link epoch."""
-        epochs = {}
+    def _keep_refused(self, index: int, space: int, stamp_us: int, mark: bytes) -> None:
+        """Lists a refused event, unless it was listed when the same call was made before."""
+        self.statuses.append(0)
+        self.roots.append(rows.NO_MEMBER)
+        if self.known is not None:
+            if index in self.known:
+                return
+        elif (position := find_refused(self.working, space, stamp_us, mark)) is not None:
+            self.duplicates[index] = position
+            return
+        self.refused_count += 1
+        note_refused(self.working, (self.number << 16) + index, self.batch, index)
+
+    def _answer_probe(self, index: int, mark: bytes, stamp_us: int) -> None:
+        """Answers whether an anchor holds a message: as for a duplicate, which it is, or not."""
+        if self.known is not None:
+            return
+        frame = self.batch.frame(index)
+        key = self.batch.keys(index, 1)[0]
+        member = member_of(key, self.machine.incarnations.get(key, 0))
+        row = self.working.find_member(member) or MemberRow(frame.space, 0)
+        found = self._find_duplicate(index, member, row, mark, stamp_us)
+        if found is None:
+            self.duplicates[index] = _NO_POSITION
+            self.statuses.append(NOT_HELD)
+            self.roots.append(rows.NO_MEMBER)
+            return
+        position = self.duplicates[index] = found[0]
+        self._answer_duplicate(index, *found)
+        self.pairs.repeat(index, member, mark, position, self._batch_at(position))
+
+    def _take_in(self, index: int, member: bytes, row: MemberRow, flags: int) -> None:
+        """Takes what an event says beyond whose it is: traits, and what was left out of it."""
+        if flags & (FLAG_TRAITS | FLAG_CONTEXT_TRAITS):
+            self._set_traits(index, member, row)
+        if flags & FLAG_DROPS:
+            frame = self.batch.frame(index)
+            drops = promotion_drops(self.batch, index, frame)
+            note_promotion_drops(self.working, (self.number << 16) + index, frame, drops)
+
+    def _adopt_rules(self) -> None:
+        """Adopts the newest rules the shard is shown."""
         for space, version in self.batch.rules:
             known = self.machine.spaces.get(space)
-            if known is None or known.rules_version < version:
-                epoch = known.epoch if known else 0
-                known = SpaceRow(rows.FORMAT, version, epoch)
-                self.working.put(rows.space_key(space), rows.encode(known))
-            epochs[space] = known.epoch
-        return epochs
+            adopted = adopt(known, version, self.batch.searchable(space))
+            if adopted is not known:
+                self.working.put(rows.space_key(space), rows.encode(adopted))
 
     def _is_duplicate(
         self, index: int, member: bytes, row: MemberRow, mark: bytes, stamp_us: int
     ) -> bool:
         if self.known is not None:
             return index in self.known
-        position = self._find_duplicate(index, member, row, mark, stamp_us)
-        if position is None:
+        found = self._find_duplicate(index, member, row, mark, stamp_us)
+        if found is None:
             return False
-        self.duplicates[index] = position
-        self._answer_duplicate(index, position, member, row)
+        self.duplicates[index] = found[0]
+        self._answer_duplicate(index, *found)
         return True
 
     def _find_duplicate(
         self, index: int, member: bytes, row: MemberRow, mark: bytes, stamp_us: int
-    ) -> int | None:
-        """Returns where this anchor, in any of its lives, holds the message id already."""
+    ) -> tuple[int, bytes, MemberRow] | None:
+        """Returns where this anchor holds the message id already, and in which of its lives."""
         # Most messages are new, and most lists fit their tail: one search says so.
         if (
             mark not in row.tail_fingerprints
@@ -209,7 +274,7 @@ class AppendRun:
                 if stamp_us - stored.stamp_us > self.machine.dedupe_window_us:
                     continue
                 if batch.body(at, stored).message_id == message_id:
-                    return position
+                    return position, life_member, life_row
         return None
 
     def _batch_at(self, position: int) -> Batch:
@@ -226,9 +291,9 @@ class AppendRun:
             and position & 0xFFFF == index
         )
         flag = 0 if same_call else DUPLICATE
-        anchor = self.working.get(rows.pending_key(position))
-        if anchor is not None:
-            self._list_pending(index, position, anchor, stored, flag)
+        mark = self.working.get(rows.pending_key(position))
+        if mark is not None:
+            self._list_pending(index, position, rows.anchor_in(mark), stored, flag)
             return
         outcome = self.working.get(rows.outcome_key(position))
         if outcome is not None:
@@ -273,13 +338,15 @@ class AppendRun:
         row.joined_us, row.joined_source = frame.time_us, frame.source
         row.joined_message_id = self.batch.body(index, frame).message_id
         row.type, row.value = self.batch.anchor_strings(index, frame)
+        put_prefix(self.working, member, row)
+        self.working.count(row.space, identifiers=1, profiles=1)
         self.statuses.append(_CREATED)
         self.roots.append(member)
 
-    def _knows_partners(self, row: MemberRow, at: int, count: int, epoch: int) -> bool:
+    def _knows_partners(self, row: MemberRow, at: int, count: int) -> bool:
         """Whether each other identifier is remembered to be in the anchor's profile."""
         partners = row.partners
-        if not partners or row.memory_epoch != epoch:
+        if not partners or row.memory_epoch != row.link_epoch:
             return False
         data = self.batch.data
         for start in range(at + 8, at + 8 + KEY_BYTES * count, KEY_BYTES):
@@ -290,7 +357,7 @@ class AppendRun:
                 return False
         return True
 
-    def _set_traits(self, index: int, member: bytes) -> None:
+    def _set_traits(self, index: int, member: bytes, row: MemberRow) -> None:
         batch = self.batch
         frame = batch.frame(index)
         body = batch.body(index, frame)
@@ -306,5 +373,9 @@ class AppendRun:
         key = rows.TRAITS + member
         stored = self.working.get(key)
         cells = decode_traits(stored) if stored else {}
+        names = batch.searchable(frame.space) & update.keys()
+        before = {name: cells[name] for name in names if name in cells}
         merge_traits(cells, update)
-        self.working.put(key, bytes((rows.FORMAT,)) + encode(cells))
+        if names:
+            put_traits(self.working, member, row, before, cells, names)
+        self.working.put(key, encode_traits(cells))

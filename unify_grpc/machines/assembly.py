@@ -18,12 +18,14 @@ from unify_grpc.machines.reads import (
     ListEvents,
     Locate,
     Located,
-    StoredEvent,
+    LookUpName,
 )
+from unify_grpc.machines.stored_event import StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from unify_grpc.machines.links import LookedUp
     from unify_grpc.machines.reads import Answer, Question
     from unify_grpc.placement.slots import ShardMap
 
@@ -42,6 +44,8 @@ class ProfileMembers:
     members: list[bytes]
     merges: int
     created_us: int
+    hidden: frozenset[bytes] = frozenset()
+    """Those of `members` that were deleted: gathered, but neither listed nor found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,14 @@ class Profile:
 
     base: ProfileMembers
     parts: list[Gathered]
-    """What each visible member contributes, in order of link time."""
+    """What each visible member contributes, in order of link time; deleted ones too."""
     traits: dict[str, TraitCell]
+
+    @property
+    def identifiers(self) -> list[Gathered]:
+        """The members that are listed, in order of link time."""
+        hidden = self.base.hidden
+        return [each for each in self.parts if each.member not in hidden]
 
 
 def locate(shard_map: ShardMap, space: int, key: bytes) -> Reading[ProfileMembers | None]:
@@ -66,10 +76,26 @@ def locate(shard_map: ShardMap, space: int, key: bytes) -> Reading[ProfileMember
         if found.root is None:
             return None
         if found.members is not None:
-            return ProfileMembers(found.root, found.members, found.merges, found.created_us)
+            return ProfileMembers(
+                found.root, found.members, found.merges, found.created_us, frozenset(found.hidden)
+            )
         key = found.root
     message = "bindings lead in a circle"
     raise AssertionError(message)
+
+
+def look_up_names(shard_map: ShardMap, keys: list[bytes]) -> Reading[list[LookedUp]]:
+    """Asks which lives identifiers are in, and how events founded profiles for them alone."""
+    asked: dict[int, list[bytes]] = {}
+    for key in keys:
+        asked.setdefault(shard_map.shard_of(key), []).append(key)
+    answers = yield {shard: [LookUpName(key) for key in listed] for shard, listed in asked.items()}
+    found = {
+        key: cast("LookedUp", answer)
+        for shard, listed in asked.items()
+        for key, answer in zip(listed, answers[shard], strict=True)
+    }
+    return [found[key] for key in keys]
 
 
 def read_profile(

@@ -9,20 +9,24 @@ which a shard opens only where it has to.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 1
+FORMAT = 2
 EVENT_TYPES = ("identify", "track", "page", "screen", "group", "alias")
 TYPE_CODES = {name: code for code, name in enumerate(EVENT_TYPES)}
 FLAG_ACCOUNT_SIDE = 1
 """The anchor is an account's identifier."""
 FLAG_COUNTERPART = 2
-"""One key more than `key_count`, and its type and value: the anchor of the other side."""
+"""One key more than `key_count`, and its type and value: the anchor of the other side.
+
+What else one side says about the other ends the frame's strings (`owed_sides`).
+"""
 FLAG_TRAITS = 4
 """The body's `traits` set traits of the anchor's profile."""
 FLAG_CONTEXT_TRAITS = 8
@@ -30,14 +34,24 @@ FLAG_CONTEXT_TRAITS = 8
 
 FLAG_HISTORY = 16
 """Kept in the anchor's history only: it joins nothing and founds no profile."""
+FLAG_DROPS = 32
+"""Behind its identifiers' texts the frame says what promotion left out (`noted_drops`)."""
+FLAG_REFUSED = 64
+"""No event but the record of a refused one (`refusals`): no keys, and a body of its own."""
+FLAG_PROBE = 128
+"""No event but the question whether the anchor holds this message (`probing`)."""
 
 CALL_ID_BYTES = 16
 BATCH_EVENTS_MAX = 0xFFFF
-_HEADER = struct.Struct("<BBHI16s")
+_HEADER = struct.Struct("<BBxxII16s")
 _SPACE = struct.Struct("<II")
 FRAME = struct.Struct("<BBBxIIIqqQ8s")
 FRAME_BYTES = FRAME.size
 _STRING = struct.Struct("<BH")
+PART_BYTES = struct.Struct("<I")
+"""Ends the strings of a user's side: how long the account's part before it is."""
+LIFE_BYTES = 4
+"""Ends the strings of an account's side: the incarnation of the user's anchor."""
 
 
 class Frame(NamedTuple):
@@ -79,6 +93,15 @@ class Body(msgspec.Struct, array_like=True):
 
 encode_body = msgspec.msgpack.Encoder().encode
 decode_body = msgspec.msgpack.Decoder(Body).decode
+
+
+_NO_NAMES: frozenset[str] = frozenset()
+_names_decoder = msgspec.msgpack.Decoder(dict[int, frozenset[str]])
+
+
+@lru_cache(maxsize=256)
+def _decode_names(data: bytes) -> dict[int, frozenset[str]]:
+    return _names_decoder.decode(data)
 
 
 class LinkId(NamedTuple):
@@ -137,16 +160,23 @@ def pack_frame(
     return b"".join((head, *keys, strings, body))
 
 
-def pack_batch(call_id: bytes, rules: Sequence[tuple[int, int]], frames: Sequence[bytes]) -> bytes:
+def pack_batch(
+    call_id: bytes,
+    rules: Sequence[tuple[int, int]],
+    frames: Sequence[bytes],
+    searchable: Mapping[int, Sequence[str]] | None = None,
+) -> bytes:
     """Joins frames into a batch.
 
     Args:
         call_id: 16 bytes, the same on every attempt of the same call.
         rules: (space, rules version) the frames were promoted under, each space once.
         frames: at most `BATCH_EVENTS_MAX`.
+        searchable: by space, the names of the traits that profiles are found by.
     """
-    head = _HEADER.pack(FORMAT, len(rules), 0, len(frames), call_id)
-    start = len(head) + _SPACE.size * len(rules) + 4 * len(frames)
+    names = encode_body(searchable) if searchable else b""
+    head = _HEADER.pack(FORMAT, len(rules), len(names), len(frames), call_id)
+    start = len(head) + _SPACE.size * len(rules) + len(names) + 4 * len(frames)
     offsets = []
     for frame in frames:
         offsets.append(start)
@@ -155,6 +185,7 @@ def pack_batch(call_id: bytes, rules: Sequence[tuple[int, int]], frames: Sequenc
         [
             head,
             *(_SPACE.pack(*pair) for pair in rules),
+            names,
             struct.pack(f"<{len(offsets)}I", *offsets),
             *frames,
         ]
@@ -164,11 +195,11 @@ def pack_batch(call_id: bytes, rules: Sequence[tuple[int, int]], frames: Sequenc
 class Batch:
     """A batch as it lies in memory, wherever it starts in a record."""
 
-    __slots__ = ("call_id", "data", "offsets", "rules", "start")
+    __slots__ = ("_names", "call_id", "data", "offsets", "rules", "start")
 
     def __init__(self, data: bytes, start: int = 0) -> None:
         """Reads the header; `ValueError` if the format is another one."""
-        format_, rules_count, _, count, self.call_id = _HEADER.unpack_from(data, start)
+        format_, rules_count, names_bytes, count, self.call_id = _HEADER.unpack_from(data, start)
         if format_ != FORMAT:
             message = f"batch format {format_} is not known here"
             raise ValueError(message)
@@ -179,7 +210,13 @@ class Batch:
             _SPACE.unpack_from(data, position + index * _SPACE.size) for index in range(rules_count)
         ]
         position += rules_count * _SPACE.size
+        self._names = data[position : position + names_bytes]
+        position += names_bytes
         self.offsets: tuple[int, ...] = struct.unpack_from(f"<{count}I", data, position)
+
+    def searchable(self, space: int) -> frozenset[str]:
+        """Returns the names of the traits that the space's profiles are found by."""
+        return _decode_names(self._names).get(space, _NO_NAMES) if self._names else _NO_NAMES
 
     def frame(self, index: int) -> Frame:
         """Returns the fixed fields of one frame."""
@@ -201,12 +238,37 @@ class Batch:
         """Returns (type, value) of the anchor."""
         return unpack_strings(self.data, self._strings_start(index, frame), 1)[0]
 
+    def notes(self, index: int, frame: Frame) -> bytes:
+        """Returns what stands behind the texts of a frame's identifiers; empty if nothing does."""
+        at = self._strings_start(index, frame)
+        end = self.trailer_start(index, frame)
+        for _ in range(frame.key_count + (1 if frame.flags & FLAG_COUNTERPART else 0)):
+            at += _STRING.size + sum(_STRING.unpack_from(self.data, at))
+        return self.data[at:end]
+
     def body(self, index: int, frame: Frame) -> Body:
         """Returns the event as the caller sent it."""
+        return decode_body(self.body_bytes(index, frame))
+
+    def body_bytes(self, index: int, frame: Frame) -> memoryview:
+        """Returns the body as it is packed."""
         last = index + 1 == len(self.offsets)
         end = len(self.data) if last else self.start + self.offsets[index + 1]
-        start = self._strings_start(index, frame) + frame.strings_bytes
-        return decode_body(memoryview(self.data)[start:end])
+        return memoryview(self.data)[self.strings_end(index, frame) : end]
+
+    def trailer_start(self, index: int, frame: Frame) -> int:
+        """Returns where in `data` begins what one side of an event says about the other."""
+        end = self.strings_end(index, frame)
+        if not frame.flags & FLAG_COUNTERPART:
+            return end
+        if frame.flags & FLAG_ACCOUNT_SIDE:
+            return end - LIFE_BYTES
+        (part_bytes,) = PART_BYTES.unpack_from(self.data, end - PART_BYTES.size)
+        return end - PART_BYTES.size - int(part_bytes)
+
+    def strings_end(self, index: int, frame: Frame) -> int:
+        """Returns where in `data` the strings of a frame end, and its body begins."""
+        return self._strings_start(index, frame) + frame.strings_bytes
 
     def _strings_start(self, index: int, frame: Frame) -> int:
         extra = 1 if frame.flags & FLAG_COUNTERPART else 0

@@ -30,10 +30,18 @@ class Parts(NamedTuple):
     """Index of a member to how an event founded a profile for it alone."""
 
 
-def view_of(working: Working, root: bytes) -> ProfileView:
-    """Returns a live linked profile as the rules of identity see it."""
+def view_of(working: Working, root: bytes, anchor: bytes) -> ProfileView:
+    """Returns a live linked profile as the rules of identity see it.
+
+    Hidden members count no more; but an event that was stored under one before it was deleted
+    is decided as if the deletion came after it, so its anchor counts.
+    """
     row = journal.read_profile(working, root)
-    identifiers = [Owned(member, type_, joined_us) for member, type_, joined_us, _ in row.members]
+    identifiers = [
+        Owned(member, type_, joined_us)
+        for member, type_, joined_us, _, is_hidden in row.members
+        if not is_hidden or member == anchor
+    ]
     return ProfileView(root, (row.created_us, row.order, root), row.merges, identifiers)
 
 
@@ -73,3 +81,8 @@ def write_down(parts: Parts, rules_version: int, resolution: Resolution) -> jour
         absorbed=[each for each in linked if each in resolution.absorbed],
         adopted=[(index, foundings[index]) for index in kept if index in foundings],
     )
+
+
+def existed_before(founding: Founding, link: PendingLink) -> bool:
+    """Whether a founding that a look-up shows came before the link; later in its stream: no."""
+    return founding.stream != link.stream or founding.stamp_us < link.stamp_us

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unify_grpc.machines.links import Decided, PendingLink, Push
+from unify_grpc.machines.merge_messages import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from unify_grpc.machines.merge_messages import SendPush
 
 
@@ -20,6 +23,14 @@ class Request:
     links: list[PendingLink]
     answers: list[Decided | None] = field(default_factory=list)
     missing: int = 0
+
+    def tell(self, index: int, answer: Decided) -> Iterator[Answer]:
+        """Takes the answer to one link; the last one makes the answer to the request."""
+        if self.answers[index] is None:
+            self.answers[index] = answer
+            self.missing -= 1
+            if not self.missing and self.number is not None:
+                yield Answer(self.number, [each for each in self.answers if each])
 
 
 @dataclass(slots=True)

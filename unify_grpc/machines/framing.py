@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from unify_grpc.identity.events import ALIAS, GROUP, ClientEvent, check_event, event_time_us
 from unify_grpc.identity.identifiers import USER_ID, USERS, Identifier, KeyMaker
+from unify_grpc.identity.outcomes import DropReason
 from unify_grpc.identity.promotion import PromotionDrop, check_promotion, promote
 from unify_grpc.identity.traits import traits_of
 from unify_grpc.machines.batch import (
     FLAG_ACCOUNT_SIDE,
     FLAG_CONTEXT_TRAITS,
     FLAG_COUNTERPART,
+    FLAG_DROPS,
     FLAG_HISTORY,
     FLAG_TRAITS,
     TYPE_CODES,
@@ -26,6 +28,8 @@ from unify_grpc.machines.batch import (
     pack_frame,
     pack_strings,
 )
+from unify_grpc.machines.noted_drops import note_drops, pack_drops
+from unify_grpc.machines.owed_sides import UNKNOWN_LIFE, pack_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +40,14 @@ PACKED_MAX: Final = 65_536
 """Identifiers remembered per space and gateway, about 20 MB."""
 
 
+class EarlierRules(NamedTuple):
+    """Rules that held once, and still say where messages may be known."""
+
+    rules: Rules
+    until_us: int
+    """When the last message stored under them is not recognised any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpaceView:
     """What framing needs of a space."""
@@ -44,6 +56,8 @@ class SpaceView:
     rules: Rules
     keys: KeyMaker
     marks: MarkMaker
+    earlier: tuple[EarlierRules, ...] = ()
+    """Under which an event may have been stored with another anchor; the newest first."""
     packed: dict[Identifier, tuple[bytes, bytes]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -90,6 +104,8 @@ class Framed(NamedTuple):
     """The user's side first, if there is one. None at all: to be refused, NO_IDENTIFIER."""
     drops: tuple[PromotionDrop, ...]
     time_us: int
+    new_types: tuple[str, ...] = ()
+    """Types that the space has to meet before this may be sent; see `Promotion.new_types`."""
 
 
 def frame_event(
@@ -114,7 +130,7 @@ def frame_event(
     check_promotion(promotion)
     users, accounts, flags = promotion.users, promotion.accounts, 0
     if event.type == ALIAS and not users:
-        users, flags = _alias_anchor(event, space.rules), FLAG_HISTORY
+        users, flags = alias_anchor(event, space.rules), FLAG_HISTORY
     traits = _traits_flag(event)
     is_group = event.type == GROUP
     fields = _Fields(
@@ -128,13 +144,21 @@ def frame_event(
         body=encode_body(body),
     )
     sides = []
-    if users:
-        side_flags = flags if is_group else flags | traits
-        sides.append(_frame_side(users, accounts, space, side_flags, fields))
+    account = None
+    notes = b""
+    if promotion.drops:  # kept with the side that is stored first
+        notes, flags = pack_drops(note_drops(promotion.drops, space.keys)), flags | FLAG_DROPS
     if accounts:
         side_flags = FLAG_ACCOUNT_SIDE | traits if is_group else FLAG_ACCOUNT_SIDE
-        sides.append(_frame_side(accounts, users, space, side_flags, fields))
-    return Framed(tuple(sides), promotion.drops, time_us)
+        side_flags, trailer = (side_flags, UNKNOWN_LIFE) if users else (side_flags | flags, notes)
+        account = _frame_side(accounts, users, space, side_flags, fields, trailer)
+    if users:
+        side_flags = flags if is_group else flags | traits
+        owed = b"" if account is None else pack_part(account.frame, fields.body)
+        sides.append(_frame_side(users, accounts, space, side_flags, fields, notes + owed))
+    if account is not None:
+        sides.append(account)
+    return Framed(tuple(sides), promotion.drops, time_us, promotion.new_types)
 
 
 class _Fields(NamedTuple):
@@ -156,8 +180,18 @@ def _frame_side(
     space: SpaceView,
     flags: int,
     fields: _Fields,
+    trailer: bytes,
 ) -> Side:
-    """Frames an event under one of its anchors; the anchor of the other side comes along."""
+    """Frames an event under one of its anchors; the anchor of the other side comes along.
+
+    Args:
+        identifiers: of this side, the anchor first.
+        other: those of the other side, if there is one.
+        space: whose keys hold.
+        flags: all but `FLAG_COUNTERPART`.
+        fields: what both sides have in common.
+        trailer: what else this side says about the other (`owed_sides`).
+    """
     packed = [space.pack(each) for each in identifiers]
     anchor = packed[0][0]
     if other:
@@ -174,7 +208,7 @@ def _frame_side(
         stream=stream,
         mark=mark,
         keys=[key for key, _ in packed],
-        strings=b"".join([text for _, text in packed]),
+        strings=b"".join([text for _, text in packed]) + trailer,
         body=body,
     )
     return Side(identifiers, anchor, frame)
@@ -187,9 +221,9 @@ def _traits_flag(event: ClientEvent) -> int:
     return FLAG_TRAITS if traits is event.traits else FLAG_CONTEXT_TRAITS
 
 
-def _alias_anchor(event: ClientEvent, rules: Rules) -> tuple[Identifier, ...]:
+def alias_anchor(event: ClientEvent, rules: Rules) -> tuple[Identifier, ...]:
     """An alias that joins nothing is kept in the history of its user id, founding no profile."""
     value, reason = rules.verdict(USER_ID, event.user_id)
-    if value is None or reason is not None:
+    if value is None or isinstance(reason, DropReason):
         return ()
     return (Identifier(USERS, USER_ID, value),)

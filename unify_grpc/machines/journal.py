@@ -12,6 +12,8 @@ import msgspec
 
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.formats import checked_decoder
+from unify_grpc.machines.history_rows import Place, add_decision
+from unify_grpc.machines.link_counts import count_decision
 from unify_grpc.machines.links import Founding
 from unify_grpc.machines.tables import Working
 
@@ -23,6 +25,7 @@ RULES = b"r"
 NEWEST_STAMP = b"x"
 NAME = b"n"
 META = b"k"
+# Taken in `history_rows.py`: h and y.
 
 _LINK_KEY = struct.Struct(">HQ")
 _U32 = struct.Struct(">I")
@@ -60,6 +63,8 @@ class Decision(msgspec.Struct, array_like=True, frozen=True):
     """Linked profiles that ended in it."""
     adopted: list[tuple[int, Founding]]
     """(index into `ids`, founding) of those that an event had founded a profile for by itself."""
+    is_remembered: bool = True
+    """Whether link memory may follow; not while its profile ages for a deletion."""
 
 
 class Round(msgspec.Struct, array_like=True, frozen=True):
@@ -82,6 +87,8 @@ class MemberRow(msgspec.Struct, array_like=True, frozen=True):
     source: int
     message_id: str
     founding_known: bool
+    link_epoch: int
+    """The seq of the last ageing of the profile it was in then. Nothing lowers it."""
 
 
 class ProfileRow(msgspec.Struct, array_like=True, frozen=True):
@@ -94,8 +101,11 @@ class ProfileRow(msgspec.Struct, array_like=True, frozen=True):
     created_us: int
     order: int
     merges: int
-    members: list[tuple[bytes, str, int, int]]
-    """(member, type, link time in microseconds, seq that bound it to this profile)."""
+    members: list[tuple[bytes, str, int, int, bool]]
+    """(member, type, link time in microseconds, seq that bound it to this profile, hidden).
+
+    A hidden one was deleted from the profile: its events and traits stay, it is counted no more.
+    """
 
 
 class DecidedRow(msgspec.Struct, array_like=True, frozen=True):
@@ -124,6 +134,7 @@ decode_member = checked_decoder(MemberRow, FORMAT)
 decode_profile = checked_decoder(ProfileRow, FORMAT)
 decode_decided = checked_decoder(DecidedRow, FORMAT)
 decode_rules = checked_decoder(RulesRow, FORMAT)
+decode_meta = msgspec.msgpack.Decoder(tuple[int, int]).decode
 
 
 def decided_key(shard: int, position: int) -> bytes:
@@ -141,6 +152,14 @@ def newest_stamp(working: Working, space: int) -> int:
     return int.from_bytes(working.get(NEWEST_STAMP + _U32.pack(space)) or b"", "big")
 
 
+def put_meta(working: Working, seq: int, confirmed: int | None = None) -> None:
+    """Keeps the last seq and the last confirmed record; None leaves the latter as it is."""
+    if confirmed is None:
+        meta = working.get(META)
+        confirmed = decode_meta(meta)[1] if meta is not None else 0
+    working.put(META, encode((seq, confirmed)))
+
+
 def find_member(working: Working, member: bytes) -> MemberRow | None:
     """Returns a linked member's row, or None if no link ever kept it."""
     data = working.get(MEMBER + member)
@@ -154,8 +173,8 @@ def read_profile(working: Working, root: bytes) -> ProfileRow:
     return decode_profile(data)
 
 
-def apply_decision(working: Working, decision: Decision, record: int) -> None:
-    """Lays the rows of one decision over the tables."""
+def apply_decision(working: Working, decision: Decision, record: int, at: int) -> None:
+    """Lays the rows of one decision, the `at`-th of its record, over the tables."""
     members = _members_before(working, decision)
     known = {each[0] for each in members}
     foundings = dict(decision.adopted)
@@ -169,9 +188,9 @@ def apply_decision(working: Working, decision: Decision, record: int) -> None:
             if founding
             else (decision.time_us, decision.source, decision.message_id, False)
         )
-        row = MemberRow(FORMAT, decision.root, type_, value, *joined)
+        row = MemberRow(FORMAT, decision.root, type_, value, *joined, link_epoch=0)
         working.put(MEMBER + member, encode(row))
-        members.append((member, type_, joined[0], decision.seq))
+        members.append((member, type_, joined[0], decision.seq, False))
     profile = ProfileRow(
         FORMAT,
         decision.space,
@@ -188,19 +207,31 @@ def apply_decision(working: Working, decision: Decision, record: int) -> None:
         working.put(key, decision.created_us.to_bytes(8, "big"))
     decided = DecidedRow(FORMAT, record, decision.outcome, decision.root, decision.drops)
     working.put(decided_key(decision.shard, decision.position), encode(decided))
+    count_decision(working, is_merge=decision.outcome == Outcome.MERGED)
+    dropped = [decision.ids[each][0] for each, _ in decision.drops]
+    add_decision(
+        working,
+        decision.root,
+        Place(record, at),
+        is_change=bool(decision.absorbed) or len(members) > len(known),
+        is_joining=len(decision.kept) > 1,
+        dropped_from=[decision.ids[0][0], *dropped] if dropped else (),
+    )
 
 
-def _members_before(working: Working, decision: Decision) -> list[tuple[bytes, str, int, int]]:
+def _members_before(
+    working: Working, decision: Decision
+) -> list[tuple[bytes, str, int, int, bool]]:
     """Returns the survivor's linked members with those of the absorbed, and binds these to it."""
     stored = working.get(PROFILE + decision.root)
     members = list(decode_profile(stored).members) if stored is not None else []
     for absorbed in decision.absorbed:
         row = read_profile(working, absorbed)
-        for member, type_, joined_us, _ in row.members:
+        for member, type_, joined_us, _, is_hidden in row.members:
             bound = find_member(working, member)
             assert bound is not None, "a profile lists a member without a row"
             moved = msgspec.structs.replace(bound, root=decision.root)
             working.put(MEMBER + member, encode(moved))
-            members.append((member, type_, joined_us, decision.seq))
+            members.append((member, type_, joined_us, decision.seq, is_hidden))
         working.put(PROFILE + absorbed, None)
     return members

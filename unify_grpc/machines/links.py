@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
+from unify_grpc.machines.owed_sides import OwedSide
+
 T = TypeVar("T")
 
 
@@ -58,6 +60,10 @@ class Append(msgspec.Struct, array_like=True, frozen=True):
     pending: list[PendingLink]
     drops: dict[int, list[tuple[str, str, int]]]
     """Index of a duplicate to its stored drops: (type, value, reason)."""
+    owed: list[OwedSide] = []
+    """Of each user's side that has an account's, in the order of the batch."""
+    lives: dict[int, int] = {}
+    """Index of an account's side to the incarnation it is stored under, but for the first."""
 
 
 DUPLICATE = 0x80
@@ -80,6 +86,8 @@ class ProfilePush(msgspec.Struct, array_like=True, frozen=True):
     created_us: int
     merges: int
     members: list[bytes]
+    hidden: list[bytes] = []
+    """Those of `members` that were deleted: gathered, but neither listed nor found."""
 
 
 class BindingPush(msgspec.Struct, array_like=True, frozen=True):
@@ -97,14 +105,32 @@ class BindingPush(msgspec.Struct, array_like=True, frozen=True):
     message_id: str
     founding_known: bool
     """Whether the decision that first bound it knew of its own founding, if it has one."""
+    link_epoch: int = 0
+    """Memory of its anchor stamped with another one is not used."""
+
+
+class AgePush(msgspec.Struct, array_like=True, frozen=True):
+    """That what a member remembers of its partners is not to be used any more."""
+
+    member: bytes
+    space: int
+    collection: int
+    link_epoch: int
+
+
+class NamePush(msgspec.Struct, array_like=True, frozen=True):
+    """That an identifier was deleted: its next sighting begins this incarnation."""
+
+    key: bytes
+    incarnation: int
 
 
 class MemoryPush(msgspec.Struct, array_like=True, frozen=True):
     """Identifiers that are in the anchor's profile, everywhere."""
 
     anchor: bytes
-    seq: int
-    epoch: int
+    link_epoch: int
+    """Of the anchor, at the decision; if it has another one by now, this is not remembered."""
     partners: list[bytes]
     """Eight bytes each: `partner_of` a key."""
 
@@ -117,6 +143,8 @@ class ClearPush(msgspec.Struct, array_like=True, frozen=True):
     root: bytes
     seq: int
     drops: list[tuple[int, int]]
+    rules_version: int = 0
+    """Of the limits it was decided by."""
 
 
 class Push(msgspec.Struct, array_like=True, frozen=True):
@@ -126,6 +154,17 @@ class Push(msgspec.Struct, array_like=True, frozen=True):
     bindings: list[BindingPush] = []
     memories: list[MemoryPush] = []
     clears: list[ClearPush] = []
+    ages: list[AgePush] = []
+    names: list[NamePush] = []
+
+    def extend(self, other: Push) -> None:
+        """Takes the rows of another push in; all that travels together is one commit."""
+        self.profiles.extend(other.profiles)
+        self.bindings.extend(other.bindings)
+        self.memories.extend(other.memories)
+        self.clears.extend(other.clears)
+        self.ages.extend(other.ages)
+        self.names.extend(other.names)
 
 
 class Void(msgspec.Struct, array_like=True, frozen=True):

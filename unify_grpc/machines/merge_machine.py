@@ -20,8 +20,9 @@ import msgspec
 from unify_grpc.identity.resolution import Candidate, Owned, ProfileView, resolve
 from unify_grpc.identity.rules import Rules
 from unify_grpc.machines import journal
-from unify_grpc.machines.deciding import Parts, view_of, write_down
-from unify_grpc.machines.flights import Flight, Outbox, Request, Told
+from unify_grpc.machines.deciding import Parts, existed_before, view_of, write_down
+from unify_grpc.machines.deleting import AGE_RECORD, DELETE_RECORD, Deletions
+from unify_grpc.machines.flights import Flight, Request, Told
 from unify_grpc.machines.journal import Decision as LinkDecision
 from unify_grpc.machines.journal import Round
 from unify_grpc.machines.links import (
@@ -29,43 +30,42 @@ from unify_grpc.machines.links import (
     Founding,
     LookedUp,
     PendingLink,
-    Push,
     Void,
-    encode,
 )
-from unify_grpc.machines.merge_messages import Answer, AskRules, LookUp, Message, SendPush
+from unify_grpc.machines.merge_messages import AskRules, LookUp, Message
 from unify_grpc.machines.push_phases import PushPhases
+from unify_grpc.machines.pushing import Pushing
 from unify_grpc.machines.tables import Decision, View, Working
 from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
+    from unify_grpc.machines.deletions import DeleteCommand
     from unify_grpc.placement.slots import ShardMap
 
 ROUND_RECORD: Final = b"D"
 VOID_RECORD: Final = b"V"
 RULES_RECORD: Final = b"R"
 ROUND_LINKS_MAX: Final = 2000
-MACHINE_VERSION: Final = 1
-VISIBLE_PHASES: Final = 2
-"""After these, profiles and bindings, a link shows through every kept identifier."""
+MACHINE_VERSION: Final = 2
 
 _decode_voids = msgspec.msgpack.Decoder(list[Void]).decode
 _RULES_RECORD_BODY = msgspec.msgpack.Decoder(tuple[int, int, bytes])
 
 
-class MergeMachine:
+class MergeMachine(Pushing):
     """Decides links. Volatile state is rebuilt from the store by `load` and `recover`."""
 
     def __init__(self, view: View, shard_map: ShardMap) -> None:
+        super().__init__()
         self.view = view
         self.shard_map = shard_map
         self.rules: dict[int, Rules] = {}
-        self.incarnations: dict[bytes, int] = {}
+        self.deletions = Deletions(view, shard_map)
+        self.incarnations = self.deletions.incarnations
         self.seq = 0
         """Of the last decision."""
-        self.confirmed = 0
         self._inbox: deque[Request] = deque()
         self._queued: set[tuple[int, int]] = set()
         """(shard, position) of the links in the inbox and in the present round."""
@@ -75,11 +75,6 @@ class MergeMachine:
         self._awaited_look_ups: dict[int, LookUp] = {}
         self._awaited_rules: dict[int, AskRules] = {}
         self._staged: tuple[int, list[LinkDecision], list[Told]] | None = None
-        self._flights: dict[int, Flight] = {}
-        self._landed = 0
-        """The newest record whose flight is through."""
-        self._outboxes: dict[int, Outbox] = {}
-        self._push_number = 0
 
     # -- start-up ---------------------------------------------------------------------------
 
@@ -87,11 +82,10 @@ class MergeMachine:
         """Reads what the machine keeps in memory from a checkpointed view."""
         for key, value in self.view.scan(journal.RULES):
             self._adopt(int.from_bytes(key[1:], "big"), journal.decode_rules(value))
-        for key, value in self.view.scan(journal.NAME):
-            self.incarnations[key[1:]] = int.from_bytes(value, "big")
+        self.deletions.load()
         meta = self.view.get(journal.META)
         if meta is not None:
-            self.seq, self.confirmed = msgspec.msgpack.decode(meta, type=tuple[int, int])
+            self.seq, self.confirmed = journal.decode_meta(meta)
 
     def replay(self, number: int, record: bytes) -> dict[bytes, bytes | None]:
         """Returns the changes that a journal record stands for."""
@@ -99,11 +93,13 @@ class MergeMachine:
         kind, body = record[:1], record[1:]
         if kind == ROUND_RECORD:
             round_ = journal.decode_round(body)
-            for decision in round_.decisions:
-                journal.apply_decision(working, decision, number)
-            self._put_meta(working, round_)
+            for index, decision in enumerate(round_.decisions):
+                journal.apply_decision(working, decision, number, index)
+            journal.put_meta(working, round_.decisions[-1].seq, round_.confirmed)
             self.seq = round_.decisions[-1].seq
             self.confirmed = round_.confirmed
+        elif kind in {AGE_RECORD, DELETE_RECORD}:
+            self.seq = self.deletions.replay(working, record, number)
         elif kind == RULES_RECORD:
             space, version, document = _RULES_RECORD_BODY.decode(body)
             row = journal.RulesRow(journal.FORMAT, version, document)
@@ -117,11 +113,17 @@ class MergeMachine:
     def recover(self, last_record: int) -> list[Message]:
         """Pushes again what was not confirmed before the start; call once, after the replay."""
         messages: list[Message] = []
+        opened = self.deletions.recover()
         for number in range(self.confirmed + 1, last_record + 1):
             record = self.view.record(number)
             if record[:1] == ROUND_RECORD:
                 decisions = journal.decode_round(record[1:]).decisions
                 messages.extend(self._take_off(number, decisions, []))
+            elif record[:1] == DELETE_RECORD:
+                messages.extend(self._fly(number, self.deletions.phases(record)))
+        if opened is not None:
+            record = self.view.record(opened.record)
+            messages.extend(self._fly(opened.record, self.deletions.phases(record)))
         return messages
 
     # -- commands ---------------------------------------------------------------------------
@@ -142,6 +144,11 @@ class MergeMachine:
             self._queued.update((link.shard, link.position) for link in links)
             request_ = Request(request, list(links), [None] * len(links), len(links))
             self._inbox.append(request_)
+        return self.go_on(number)
+
+    def delete(self, request: int, command: DeleteCommand, number: int) -> Decision[Message, None]:
+        """Takes a deletion over; it is answered with a `DeleteAnswer` when every shard has it."""
+        self.deletions.ask(request, command)
         return self.go_on(number)
 
     def looked_up(
@@ -168,21 +175,19 @@ class MergeMachine:
         return decision
 
     def pushed(
-        self, shard: int, push_number: int, voids: Sequence[Void]
+        self, shard: int, push_number: int, voids: Sequence[Void], number: int
     ) -> Decision[Message, None]:
         """Takes a shard's ack of a push; one of an earlier push is ignored."""
-        outbox = self._outboxes.get(shard)
-        if outbox is None or outbox.message is None or outbox.message.number != push_number:
+        messages = self._acked(shard, push_number)
+        if messages is None:
             return Decision(None)
-        flights, outbox.sent, outbox.message = outbox.sent, [], None
-        decision: Decision[Message, None] = Decision(None)
+        decision: Decision[Message, None] = Decision(None, messages=messages)
         if voids:
             decision.record = VOID_RECORD + journal.encode(list(voids))
-        for flight in flights:
-            flight.awaited.discard(shard)
-            if not flight.awaited:
-                decision.messages.extend(self._next_phase(flight))
-        decision.messages.extend(self._send(shard))
+        if decision.record is None:
+            following = self.go_on(number)
+            following.messages[:0] = decision.messages
+            return following
         return decision
 
     def committed(self, decision: Decision[Message, None], number: int) -> list[Message]:
@@ -198,17 +203,28 @@ class MergeMachine:
             if decision.record is not None:
                 self.seq = decisions[-1].seq
                 messages.extend(self._take_off(number, decisions, answers))
+        elif decision.record is not None:
+            seq = self.deletions.committed(decision.record, number)
+            if seq is not None:
+                self.seq = seq
+                phases = self.deletions.phases(decision.record)
+                messages.extend(self._fly(number, phases))
         return messages
 
     def unanswered(self) -> list[Message]:
         """Returns every message that awaits an answer, to be sent again after a silence."""
-        pushes = [box.message for box in self._outboxes.values() if box.message]
+        pushes = self._unacked()
         return [*self._awaited_look_ups.values(), *self._awaited_rules.values(), *pushes]
+
+    @property
+    def rounds_unconfirmed(self) -> int:
+        """How many records of the journal not every shard has confirmed."""
+        return len(self._flights)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, being decided or on its way."""
-        return not (self._inbox or self._round or self._flights)
+        return not (self._inbox or self._round or self._flights or not self.deletions.is_idle)
 
     # -- rounds -----------------------------------------------------------------------------
 
@@ -216,6 +232,12 @@ class MergeMachine:
         """Begins or finishes a round if that is possible now; call it after `committed`."""
         decision: Decision[Message, None] = Decision(None)
         while self._staged is None:
+            step = self.deletions.step(self.seq + 1, number, self._flights)
+            if step is not None:
+                step.messages[:0] = decision.messages
+                decision = step
+                if decision.record is not None:
+                    break
             if self._round is None:
                 if not self._inbox:
                     break
@@ -280,7 +302,9 @@ class MergeMachine:
                 if known is None:
                     seq += 1
                     decided = self._decide(working, link, seq)
-                    journal.apply_decision(working, decided, number)
+                    journal.apply_decision(working, decided, number, len(decisions))
+                    if self.deletions.is_ageing(working, decided.root):
+                        decided = msgspec.structs.replace(decided, is_remembered=False)
                     decisions.append(decided)
                     known = working.get(journal.decided_key(link.shard, link.position))
                     assert known is not None
@@ -293,7 +317,7 @@ class MergeMachine:
                 decision.messages.extend(self._await_record(*answer_))
             return
         round_ = Round(journal.FORMAT, self.confirmed, decisions)
-        self._put_meta(working, round_)
+        journal.put_meta(working, seq, self.confirmed)
         decision.record = ROUND_RECORD + journal.encode(round_)
         decision.changes = working.changes
         self._staged = (number, decisions, answers)
@@ -309,11 +333,11 @@ class MergeMachine:
             bound = journal.find_member(working, member)
             if bound is not None:
                 if bound.root not in linked:
-                    linked[bound.root] = view_of(working, bound.root)
+                    linked[bound.root] = view_of(working, bound.root, link.anchor)
                 owners[member] = linked[bound.root]
                 continue
             founding = link.founding if not index else self._founding(member)
-            if founding is not None and _existed_before(founding, link):
+            if founding is not None and existed_before(founding, link):
                 foundings[index] = founding
                 created = (founding.stamp_us, 0, member)
                 owned = [Owned(member, type_, founding.time_us)]
@@ -341,6 +365,9 @@ class MergeMachine:
             return None
         return found.founding
 
+    def _landed(self, record: int) -> Iterator[Message]:
+        return self.deletions.landed(record)
+
     # -- pushes -----------------------------------------------------------------------------
 
     def _take_off(
@@ -353,87 +380,14 @@ class MergeMachine:
         phases = PushPhases(Working(self.view), self.shard_map)
         for decided in decisions:
             phases.add(decided)
-        flight = Flight(record, phases.finish())
-        self._flights[record] = flight
+        waiting = phases.finish()
+        flight = self._flights[record] = Flight(record, waiting)
         messages: list[Message] = []
         for answer in answers:
             messages.extend(self._await_record(*answer))
         messages.extend(self._next_phase(flight))
         return messages
 
-    def _await_record(
-        self, request: Request, index: int, answer: Decided, record: int
-    ) -> Iterator[Message]:
-        """Answers a link when the round that decided it is visible."""
-        if request.number is None:
-            return
-        flight = self._flights.get(record)
-        if flight is None or flight.visible:
-            yield from _answer(request, index, answer)
-        else:
-            flight.waiting.append((request, index, answer))
-
-    def _next_phase(self, flight: Flight) -> list[Message]:
-        """Starts a flight's next phase that has rows; only the phases of one flight are ordered."""
-        messages: list[Message] = []
-        while not flight.awaited:
-            if flight.phase == VISIBLE_PHASES and not flight.visible:
-                flight.visible = True
-                for waiting in flight.waiting:
-                    messages.extend(_answer(*waiting))
-                flight.waiting.clear()
-            if flight.phase == len(flight.phases):
-                self._flights.pop(flight.record, None)
-                self._confirm(flight.record)
-                return messages
-            rows = flight.phases[flight.phase]
-            flight.phase += 1
-            flight.awaited = set(rows)
-            for shard, push in sorted(rows.items()):
-                self._outboxes.setdefault(shard, Outbox()).queue.append((flight, push))
-            for shard in sorted(rows):
-                messages.extend(self._send(shard))
-        return messages
-
-    def _confirm(self, record: int) -> None:
-        """Moves the confirmed record up to the oldest flight still under way."""
-        self._landed = max(self._landed, record)
-        self.confirmed = min(self._flights, default=self._landed + 1) - 1
-
-    def _send(self, shard: int) -> Iterator[SendPush]:
-        """Sends all that is queued for a shard, if nothing is under way to it."""
-        outbox = self._outboxes[shard]
-        if outbox.message is not None or not outbox.queue:
-            return
-        joined = Push([], [], [], [])
-        for _, push in outbox.queue:
-            joined.profiles.extend(push.profiles)
-            joined.bindings.extend(push.bindings)
-            joined.memories.extend(push.memories)
-            joined.clears.extend(push.clears)
-        outbox.sent = [flight for flight, _ in outbox.queue]
-        outbox.queue = []
-        self._push_number += 1
-        outbox.message = SendPush(shard, self._push_number, encode(joined))
-        yield outbox.message
-
-    def _put_meta(self, working: Working, round_: Round) -> None:
-        seq = round_.decisions[-1].seq
-        working.put(journal.META, journal.encode((seq, round_.confirmed)))
-
     def _adopt(self, space: int, row: journal.RulesRow) -> None:
         document = msgspec.json.decode(row.document)
         self.rules[space] = Rules.from_document(document, row.version)
-
-
-def _existed_before(founding: Founding, link: PendingLink) -> bool:
-    """Whether a founding that a look-up shows came before the link; later in its stream: no."""
-    return founding.stream != link.stream or founding.stamp_us < link.stamp_us
-
-
-def _answer(request: Request, index: int, answer: Decided) -> Iterator[Answer]:
-    if request.answers[index] is None:
-        request.answers[index] = answer
-        request.missing -= 1
-        if not request.missing and request.number is not None:
-            yield Answer(request.number, [each for each in request.answers if each])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from unify_grpc.machines.deletions import Deleted
     from unify_grpc.machines.links import Decided
 
 
@@ -43,4 +44,12 @@ class Answer:
     decided: list[Decided]
 
 
-Message = LookUp | SendPush | AskRules | Answer
+@dataclass(frozen=True, slots=True)
+class DeleteAnswer:
+    """Tell who asked for a deletion what became of it."""
+
+    request: int
+    deleted: Deleted
+
+
+Message = LookUp | SendPush | AskRules | Answer | DeleteAnswer

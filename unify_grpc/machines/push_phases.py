@@ -29,8 +29,8 @@ class PushPhases:
         self.profiles: dict[bytes, journal.ProfileRow] = {}
         self.bound: dict[bytes, bytes] = {}
         """Members to bind, to the profile they belong to now."""
-        self.memories: dict[bytes, dict[bytes, None]] = {}
-        self.seqs: dict[bytes, int] = {}
+        self.memories: dict[bytes, tuple[int, dict[bytes, None]]] = {}
+        """Anchor to its link epoch and its partners."""
         self.clears: list[tuple[int, ClearPush]] = []
 
     def add(self, decision: LinkDecision) -> None:
@@ -44,13 +44,21 @@ class PushPhases:
         for index in decision.kept:
             self.bound[decision.ids[index][0]] = root
         if decision.absorbed:
-            for member, _, _, since in self.profiles[root].members:
+            for member, _, _, since, _ in self.profiles[root].members:
                 if since >= decision.seq:
                     self.bound[member] = root
-        partners = [partner_of(decision.ids[index][0]) for index in decision.kept if index]
-        self.memories.setdefault(anchor, {}).update(dict.fromkeys(partners))
+        # A decision older than the anchor's last ageing may speak of what was deleted since.
+        if decision.is_remembered and decision.seq > row.link_epoch:
+            partners = [partner_of(decision.ids[index][0]) for index in decision.kept if index]
+            _, known = self.memories.setdefault(anchor, (row.link_epoch, {}))
+            known.update(dict.fromkeys(partners))
         clear = ClearPush(
-            decision.position, decision.outcome, decision.root, decision.seq, decision.drops
+            decision.position,
+            decision.outcome,
+            decision.root,
+            decision.seq,
+            decision.drops,
+            decision.rules_version,
         )
         self.clears.append((decision.shard, clear))
 
@@ -60,47 +68,55 @@ class PushPhases:
         second: dict[int, Push] = {}
         third: dict[int, Push] = {}
         for root, row in self.profiles.items():
-            self._push(first, self.shard_map.shard_of(root)).profiles.append(
-                ProfilePush(
-                    root,
-                    row.seq,
-                    row.space,
-                    row.collection,
-                    row.created_us,
-                    row.merges,
-                    [each[0] for each in row.members],
-                )
-            )
+            home = self.shard_map.shard_of(root)
+            push_to(first, home).profiles.append(profile_push(root, row))
         for member, root in self.bound.items():
             shard = self.shard_map.shard_of(member)
             phase = first if shard == self.shard_map.shard_of(root) else second
-            self._push(phase, shard).bindings.append(self._binding(member, root))
-        for anchor, partners in self.memories.items():
-            seq = self.profiles[self.bound[anchor]].seq
-            push = self._push(third, self.shard_map.shard_of(anchor))
-            push.memories.append(MemoryPush(anchor, seq, 0, list(partners)))
+            row_ = journal.find_member(self.working, member)
+            assert row_ is not None, "a member to bind has a row"
+            binding = binding_push(member, row_, self.profiles[root])
+            push_to(phase, shard).bindings.append(binding)
+        for anchor, (link_epoch, partners) in self.memories.items():
+            push = push_to(third, self.shard_map.shard_of(anchor))
+            push.memories.append(MemoryPush(anchor, link_epoch, list(partners)))
         for shard, clear in self.clears:
-            self._push(third, shard).clears.append(clear)
+            push_to(third, shard).clears.append(clear)
         return [first, second, third]
 
-    def _binding(self, member: bytes, root: bytes) -> BindingPush:
-        row = journal.find_member(self.working, member)
-        assert row is not None, "a member to bind has a row"
-        profile = self.profiles[root]
-        return BindingPush(
-            member,
-            root,
-            profile.seq,
-            profile.space,
-            profile.collection,
-            row.type,
-            row.value,
-            row.joined_us,
-            row.source,
-            row.message_id,
-            row.founding_known,
-        )
 
-    @staticmethod
-    def _push(phase: dict[int, Push], shard: int) -> Push:
-        return phase.setdefault(shard, Push([], [], [], []))
+def profile_push(root: bytes, row: journal.ProfileRow) -> ProfilePush:
+    """Returns a profile's present row as its home is told of it."""
+    return ProfilePush(
+        root,
+        row.seq,
+        row.space,
+        row.collection,
+        row.created_us,
+        row.merges,
+        [each[0] for each in row.members],
+        [each[0] for each in row.members if each[4]],
+    )
+
+
+def binding_push(member: bytes, row: journal.MemberRow, profile: journal.ProfileRow) -> BindingPush:
+    """Returns a member's present binding as its shard is told of it."""
+    return BindingPush(
+        member,
+        row.root,
+        profile.seq,
+        profile.space,
+        profile.collection,
+        row.type,
+        row.value,
+        row.joined_us,
+        row.source,
+        row.message_id,
+        row.founding_known,
+        row.link_epoch,
+    )
+
+
+def push_to(phase: dict[int, Push], shard: int) -> Push:
+    """Returns what a phase has for a shard, to be added to."""
+    return phase.setdefault(shard, Push([], [], [], [], [], []))

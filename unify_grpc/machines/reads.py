@@ -6,6 +6,11 @@ from typing import Any
 
 import msgspec
 
+from unify_grpc.machines.link_questions import LINK_ANSWERS, LinkAnswer, LinkQuestion
+from unify_grpc.machines.links import Founding, LookedUp
+from unify_grpc.machines.list_questions import LIST_ANSWERS, ListAnswer, ListQuestion
+from unify_grpc.machines.stored_event import StoredEvent
+
 
 class Locate(msgspec.Struct, array_like=True, frozen=True, tag="locate"):
     """Where does this identifier, or the profile that this member founded, live?"""
@@ -24,6 +29,14 @@ class Located(msgspec.Struct, array_like=True, frozen=True):
     """Of that profile, if its home is here: then `root` is live. None: ask at its home."""
     merges: int = 0
     created_us: int = 0
+    hidden: list[bytes] = []
+    """Those of `members` that were deleted: gathered, but neither listed nor found."""
+
+
+class LookUpName(msgspec.Struct, array_like=True, frozen=True, tag="name"):
+    """Which life is this identifier in, and did an event found a profile for it alone?"""
+
+    key: bytes
 
 
 class Gather(msgspec.Struct, array_like=True, frozen=True, tag="gather"):
@@ -81,37 +94,63 @@ class ListEvents(msgspec.Struct, array_like=True, frozen=True, tag="events"):
     limit: int
 
 
-class StoredEvent(msgspec.Struct, array_like=True, frozen=True):
-    """One event as it is kept."""
+class EventsAt(msgspec.Struct, array_like=True, frozen=True, tag="at"):
+    """What is said of the events at these positions of the log?"""
 
-    time_us: int
-    message_id: str
-    member: bytes
+    positions: list[int]
+
+
+class ToldEvent(msgspec.Struct, array_like=True, frozen=True):
+    """What explains an event to people."""
+
     type: int
-    stamp_us: int
-    source: int
-    identifiers: list[tuple[str, str]]
-    """(type, value) as promoted, the anchor first."""
-    collection: int
-    body: bytes
-    outcome: int
-    drops: list[tuple[int, int]]
-    """(index into `identifiers`, drop reason)."""
-
-    @property
-    def order(self) -> tuple[int, str, bytes]:
-        """Its place among the events of a profile."""
-        return self.time_us, self.message_id, self.member
+    """Into `EVENT_TYPES`."""
+    name: str
+    """Its own; empty where it had none."""
 
 
-Question = Locate | Gather | ListEvents
-Answer = Located | Gathered | list[StoredEvent]
+class FoundingsOf(msgspec.Struct, array_like=True, frozen=True, tag="foundings"):
+    """For which of these members did an event found a profile by itself?"""
+
+    space: int
+    members: list[bytes]
+
+
+class FoundedMember(msgspec.Struct, array_like=True, frozen=True):
+    """A member that an event founded a profile for, whatever became of that profile."""
+
+    member: bytes
+    founding: Founding
+
+
+Question = (
+    Locate | LookUpName | Gather | ListEvents | EventsAt | FoundingsOf | ListQuestion | LinkQuestion
+)
+Answer = (
+    Located
+    | LookedUp
+    | Gathered
+    | list[StoredEvent]
+    | list[ToldEvent]
+    | list[FoundedMember]
+    | ListAnswer
+    | LinkAnswer
+)
 
 encode_questions = msgspec.msgpack.Encoder().encode
 decode_questions = msgspec.msgpack.Decoder(list[Question]).decode
 encode_answers = msgspec.msgpack.Encoder().encode
 
-_ANSWERS: dict[type, type] = {Locate: Located, Gather: Gathered, ListEvents: list[StoredEvent]}
+_ANSWERS: dict[type, type] = {
+    EventsAt: list[ToldEvent],
+    FoundingsOf: list[FoundedMember],
+    Locate: Located,
+    LookUpName: LookedUp,
+    Gather: Gathered,
+    ListEvents: list[StoredEvent],
+    **LIST_ANSWERS,
+    **LINK_ANSWERS,
+}
 _raw_answers = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decoders: dict[type, Any] = {
     question: msgspec.msgpack.Decoder(answer).decode for question, answer in _ANSWERS.items()

@@ -22,6 +22,8 @@ PENDING = b"q"
 OUTCOME = b"o"
 NAME = b"n"
 SPACE = b"s"
+OWED = b"w"
+LINK = b"k"
 
 _U64 = struct.Struct(">Q")
 _U32 = struct.Struct(">I")
@@ -32,8 +34,23 @@ FORMAT = 1
 NO_MEMBER = bytes(20)
 
 
+def pending_mark(anchor: bytes, stamp_us: int) -> bytes:
+    """Returns the value of a pending mark: whose event it is, and when it was received."""
+    return anchor + _U64.pack(stamp_us)
+
+
+def anchor_in(mark: bytes) -> bytes:
+    """Returns the anchor's member in a pending mark."""
+    return mark[:20]
+
+
+def stamp_in(mark: bytes) -> int:
+    """Returns the stamp in a pending mark."""
+    return int.from_bytes(mark[20:], "big")
+
+
 def pending_key(position: int) -> bytes:
-    """Returns the key of a pending mark; its value is the anchor's member."""
+    """Returns the key of a pending mark."""
     return PENDING + _U64.pack(position)
 
 
@@ -42,8 +59,13 @@ def outcome_key(position: int) -> bytes:
     return OUTCOME + _U64.pack(position)
 
 
+def owed_key(position: int) -> bytes:
+    """Returns the key of the mark of an event that owes its account side; its value: the member."""
+    return OWED + _U64.pack(position)
+
+
 def position_in(key: bytes) -> int:
-    """Returns the log position that a pending or outcome key ends in."""
+    """Returns the log position that a pending, outcome or owed key ends in."""
     return int.from_bytes(key[-8:], "big")
 
 
@@ -118,8 +140,9 @@ class MemberRow:
         self.joined_source = 0
         self.joined_message_id = ""
         self.memory_epoch = 0
+        """The link epoch that `partners` were remembered under; under another they are unused."""
         self.link_epoch = 0
-        """Of the member itself, carried by its binding; for the ageing of a single profile."""
+        """Raised for all members of a profile before an identifier is deleted from it."""
         self.partners = b""
         """Eight bytes of the key of each identifier known to be in the same profile."""
         self.event_count = 0
@@ -246,6 +269,8 @@ class ProfileRow(msgspec.Struct, array_like=True, frozen=True):
     created_us: int
     merges: int
     members: list[bytes]
+    hidden: list[bytes]
+    """Those of `members` that were deleted: gathered, but neither listed nor found."""
 
 
 class OutcomeRow(msgspec.Struct, array_like=True, frozen=True):
@@ -257,6 +282,8 @@ class OutcomeRow(msgspec.Struct, array_like=True, frozen=True):
     seq: int
     drops: list[tuple[int, int]]
     """(index among the event's identifiers, drop reason)."""
+    rules_version: int = 0
+    """That it was decided by; 0 if that was not told."""
 
 
 class SpaceRow(msgspec.Struct, array_like=True, frozen=True):
@@ -266,6 +293,12 @@ class SpaceRow(msgspec.Struct, array_like=True, frozen=True):
     rules_version: int
     epoch: int
     """Link epoch: memory stamped with another one is not used."""
+    searchable: list[str] = []
+    """Names of the traits that its profiles are found by, as it was told last."""
+    filling: list[str] = []
+    """Those of them that rows stored earlier are still gone through for."""
+    filled_to: bytes = b""
+    """The last member that was gone through; empty: none."""
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -22,13 +22,24 @@ from unify_grpc.machines.append_run import (
     pack_record,
 )
 from unify_grpc.machines.batch import FLAG_ACCOUNT_SIDE, Batch
+from unify_grpc.machines.cleared_links import note_cleared
 from unify_grpc.machines.links import Append, LookedUp, PendingLink, Push, Void, decoder
+from unify_grpc.machines.owed_sides import ClearedSide, OwedSide, clear_sides, list_owed
 from unify_grpc.machines.pushed_rows import (
+    apply_age,
     apply_binding,
     apply_clear,
     apply_memory,
+    apply_name,
     apply_profile,
     founding_of,
+)
+from unify_grpc.machines.search_filling import (
+    Slice,
+    apply_slice,
+    decode_slice,
+    encode_slice,
+    next_slice,
 )
 from unify_grpc.machines.shard_rows import ShardRows
 from unify_grpc.machines.tables import Decision, View
@@ -39,11 +50,14 @@ if TYPE_CHECKING:
 
     from unify_grpc.machines.rows import SpaceRow
 
-MACHINE_VERSION: Final = 1
+MACHINE_VERSION: Final = 2
 """Of what `replay` makes of a record; a log tail of another version is refused."""
 PUSH_RECORD: Final = b"P"
+SLICE_RECORD: Final = b"F"
+CLEAR_RECORD: Final = b"W"
 
 _PUSH = decoder(Push)
+_CLEARED = decoder(list[ClearedSide])
 _US_PER_DAY = 86_400_000_000
 
 
@@ -55,7 +69,9 @@ class ShardMachine:
         self.view = view
         self.dedupe_window_us = dedupe_window_days * _US_PER_DAY
         self.pending: dict[int, bytes] = {}
-        """Log position to the anchor's member, in log order, of every link not yet cleared."""
+        """Log position to the mark, in log order, of every link not yet cleared."""
+        self.owed: dict[int, bytes] = {}
+        """The same of every user's side that owes its account's."""
         self.spaces: dict[int, SpaceRow] = {}
         self.incarnations: dict[bytes, int] = {}
         """Of names past their first life only."""
@@ -64,6 +80,8 @@ class ShardMachine:
         """Reads what the machine keeps in memory from a checkpointed view."""
         for key, value in self.view.scan(rows.PENDING):
             self.pending[rows.position_in(key)] = value
+        for key, value in self.view.scan(rows.OWED):
+            self.owed[rows.position_in(key)] = value
         for key, value in self.view.scan(rows.SPACE):
             self.spaces[int.from_bytes(key[1:], "big")] = rows.decode_space(value)
         for key, value in self.view.scan(rows.NAME):
@@ -78,6 +96,11 @@ class ShardMachine:
                     self.pending.pop(rows.position_in(key), None)
                 else:
                     self.pending[rows.position_in(key)] = value
+            elif table == rows.OWED:
+                if value is None:
+                    self.owed.pop(rows.position_in(key), None)
+                else:
+                    self.owed[rows.position_in(key)] = value
             elif table == rows.SPACE and value is not None:
                 self.spaces[int.from_bytes(key[1:], "big")] = rows.decode_space(value)
             elif table == rows.NAME and value is not None:
@@ -89,6 +112,10 @@ class ShardMachine:
             return AppendRun(self, batch_in(record), number, duplicates_in(record)).run().changes
         if record[:1] == PUSH_RECORD:
             return self._apply_push(_PUSH.decode(record[1:])).changes
+        if record[:1] == CLEAR_RECORD:
+            return self._clear_owed(_CLEARED.decode(record[1:])).changes
+        if record[:1] == SLICE_RECORD:
+            return self._fill(decode_slice(record[1:])).changes
         message = f"log record {number} is of no known kind"
         raise ValueError(message)
 
@@ -108,7 +135,15 @@ class ShardMachine:
         if stale:
             return Decision(Append(stale, b"", b"", [], {}))
         run = AppendRun(self, batch, number, None).run()
-        reply = Append({}, bytes(run.statuses), b"".join(run.roots), run.pending, run.drops)
+        reply = Append(
+            {},
+            bytes(run.statuses),
+            b"".join(run.roots),
+            run.pending,
+            run.drops,
+            run.pairs.owed,
+            run.pairs.lives,
+        )
         if not run.changes:
             return Decision(reply)
         record = pack_record(run.duplicates, data)
@@ -117,6 +152,32 @@ class ShardMachine:
     def push(self, data: bytes) -> Decision[None, list[Void]]:
         """Applies rows that the merge actor decided; older ones are ignored, which is an ack."""
         return self._apply_push(_PUSH.decode(data), PUSH_RECORD + data)
+
+    def clear_owed(self, data: bytes) -> Decision[None, None]:
+        """Ends marks of owed sides, which are durable now; `data` is packed `ClearedSide`s."""
+        decision = self._clear_owed(_CLEARED.decode(data))
+        if decision.changes:
+            decision.record = CLEAR_RECORD + data
+        return decision
+
+    def list_owed(self, *, before_us: int, sides_max: int) -> list[OwedSide]:
+        """Returns sides received before a moment that owe their account's, oldest first."""
+        return list_owed(self.owed, self._batch_at, before_us=before_us, sides_max=sides_max)
+
+    def fill_search(self) -> Decision[None, bool]:
+        """Goes through some of what was stored before a trait was searchable.
+
+        Replies whether that was all there is to go through; call it again otherwise.
+        """
+        slice_ = next_slice(self.view, self.spaces)
+        if slice_ is None:
+            return Decision(reply=True)
+        return self._fill(slice_, SLICE_RECORD + encode_slice(slice_))
+
+    def _fill(self, slice_: Slice, record: bytes | None = None) -> Decision[None, bool]:
+        working = ShardRows(self.view)
+        apply_slice(working, slice_)
+        return Decision(reply=False, record=record, changes=working.finish())
 
     def look_up(self, keys: Sequence[bytes]) -> list[LookedUp]:
         """Returns the present incarnation of each key and the founding of its member."""
@@ -131,16 +192,16 @@ class ShardMachine:
     def list_pending(self, *, before_us: int, links_max: int) -> list[PendingLink]:
         """Returns pending links received before a moment, oldest first."""
         working = ShardRows(self.view)
-        listed: list[PendingLink] = []
-        for position, anchor in list(self.pending.items()):
-            if len(listed) == links_max:
-                break
-            link = self.pending_link(working, position, anchor, -1)
-            # In log order stamps rise, but for what two gateways do at the same moment.
-            if link.stamp_us >= before_us:
-                break
-            listed.append(link)
-        return listed
+        # Not in log order: of two gateways, or streams, the later may have been received first.
+        waiting = sorted(
+            (stamp_us, position, rows.anchor_in(mark))
+            for position, mark in self.pending.items()
+            if (stamp_us := rows.stamp_in(mark)) < before_us
+        )
+        return [
+            self.pending_link(working, position, anchor, -1)
+            for _, position, anchor in waiting[:links_max]
+        ]
 
     def pending_link(
         self,
@@ -177,6 +238,10 @@ class ShardMachine:
     def _apply_push(self, push: Push, record: bytes | None = None) -> Decision[None, list[Void]]:
         working = ShardRows(self.view)
         voids: list[Void] = []
+        for age in push.ages:
+            apply_age(working, age)
+        for name in push.names:
+            apply_name(working, name)
         for profile in push.profiles:
             apply_profile(working, profile)
         for binding in push.bindings:
@@ -186,5 +251,14 @@ class ShardMachine:
         for memory in push.memories:
             apply_memory(working, memory)
         for clear in push.clears:
+            note_cleared(working, clear)
             apply_clear(working, clear)
         return Decision(voids, record=record, changes=working.finish())
+
+    def _clear_owed(self, sides: list[ClearedSide]) -> Decision[None, None]:
+        working = ShardRows(self.view)
+        clear_sides(working, self._batch_at, sides)
+        return Decision(None, changes=working.finish())
+
+    def _batch_at(self, position: int) -> Batch:
+        return batch_in(self.view.record(position >> 16))

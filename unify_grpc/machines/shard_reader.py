@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from unify_grpc.machines import rows
 from unify_grpc.machines.append_run import batch_in
-from unify_grpc.machines.batch import EVENT_TYPES, FLAG_ACCOUNT_SIDE, decode_body, encode_body
+from unify_grpc.machines.batch import EVENT_TYPES, decode_body
+from unify_grpc.machines.event_details import find_foundings, tell_events
 from unify_grpc.machines.event_lists import chunk_times, unpack_chunk, unpack_tail
+from unify_grpc.machines.link_questions import LinkQuestion, answer_link_question
+from unify_grpc.machines.links import LookedUp
+from unify_grpc.machines.list_questions import ListQuestion
+from unify_grpc.machines.list_reader import ListReader
+from unify_grpc.machines.pushed_rows import founding_of
 from unify_grpc.machines.reads import (
     Answer,
+    EventsAt,
+    FoundingsOf,
     Gather,
     Gathered,
     ListEvents,
     Locate,
     Located,
+    LookUpName,
     Question,
     Sent,
-    StoredEvent,
 )
 from unify_grpc.machines.rows import MemberRow
+from unify_grpc.machines.stored_event import StoredEvent, load_event
 from unify_grpc.placement.members import KEY_BYTES, member_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
+    from unify_grpc.machines.readable_store import ReadableStore, RowView
     from unify_grpc.placement.slots import ShardMap
 
 _CHUNKS_AT_ONCE = 256
 _HOPS_MAX = 64
-
-
-class RowView(Protocol):
-    """Published rows at one moment."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """Returns a row's value, or None if there is none."""
-
-
-class ReadableStore(Protocol):
-    """A store that can be read beside its writer."""
-
-    def reading(self) -> AbstractContextManager[RowView]:
-        """Holds the published rows still for a short while."""
-
-    def record(self, number: int) -> bytes:
-        """Returns a record of the log."""
 
 
 class ShardReader:
@@ -61,6 +53,7 @@ class ShardReader:
         self.store = store
         self.incarnations = incarnations
         """The shard machine's own, of names past their first life."""
+        self._lists = ListReader(store, incarnations)
 
     def answer(self, questions: list[Question]) -> list[Answer]:
         """Answers questions in their order; each sees a state between two batches."""
@@ -68,10 +61,20 @@ class ShardReader:
         for question in questions:
             if isinstance(question, ListEvents):
                 answers.append(self._list_events(question))
+            elif isinstance(question, ListQuestion):
+                answers.append(self._lists.answer(question))
+            elif isinstance(question, EventsAt):
+                answers.append(tell_events(self.store, question.positions))
+            elif isinstance(question, FoundingsOf):
+                answers.append(find_foundings(self.store, question.space, question.members))
             else:
                 with self.store.reading() as view:
                     if isinstance(question, Locate):
                         answers.append(self._locate(view, question))
+                    elif isinstance(question, LookUpName):
+                        answers.append(self._look_up(view, question.key))
+                    elif isinstance(question, LinkQuestion):
+                        answers.append(answer_link_question(view, question))
                     else:
                         answers.append(self._gather(view, question))
         return answers
@@ -93,12 +96,19 @@ class ShardReader:
                 data = view.get(rows.PROFILE + member)
                 assert data is not None, "a member is bound to a profile that is not at its home"
                 profile = rows.decode_profile(data)
-                return Located(member, profile.members, profile.merges, profile.created_us)
+                return Located(
+                    member, profile.members, profile.merges, profile.created_us, profile.hidden
+                )
             if self.shard_map.shard_of(row.root) != self.shard:
                 return Located(row.root, None)
             member = row.root
         message = "bindings lead in a circle"
         raise AssertionError(message)
+
+    def _look_up(self, view: RowView, key: bytes) -> LookedUp:
+        incarnation = self.incarnations.get(key, 0)
+        row = _member_row(view, member_of(key, incarnation))
+        return LookedUp(incarnation, founding_of(row) if row else None)
 
     def _gather(self, view: RowView, question: Gather) -> Gathered:
         row = _member_row(view, question.member)
@@ -143,7 +153,7 @@ class ShardReader:
                 return
             last_us = time_us
             for position in positions:
-                event = self._event(member, position)
+                event = load_event(self.store, member, position)
                 if self._matches(event, question):
                     count += 1
                     yield event
@@ -217,27 +227,6 @@ class ShardReader:
         if after is None:
             return True
         return time_us >= after[0] if question.ascending else time_us <= after[0]
-
-    def _event(self, member: bytes, position: int) -> StoredEvent:
-        batch, at = batch_in(self.store.record(position >> 16)), position & 0xFFFF
-        frame = batch.frame(at)
-        body = batch.body(at, frame)
-        with self.store.reading() as view:
-            data = view.get(rows.outcome_key(position))
-        outcome = rows.decode_outcome(data) if data is not None else None
-        return StoredEvent(
-            frame.time_us,
-            body.message_id,
-            member,
-            frame.type,
-            frame.stamp_us,
-            frame.source,
-            [(each.type, each.value) for each in batch.identifiers(at)],
-            frame.flags & FLAG_ACCOUNT_SIDE,
-            encode_body(body),
-            outcome.outcome if outcome else 0,
-            outcome.drops if outcome else [],
-        )
 
     @staticmethod
     def _matches(event: StoredEvent, question: ListEvents) -> bool:

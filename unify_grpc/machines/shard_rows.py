@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unify_grpc.machines import rows
 from unify_grpc.machines.rows import MemberRow
+from unify_grpc.machines.space_counts import SpaceCounts, add_counts
 from unify_grpc.machines.tables import View, Working
 
 
@@ -13,6 +14,8 @@ class ShardRows(Working):
     def __init__(self, view: View) -> None:
         super().__init__(view)
         self.members: dict[bytes, MemberRow] = {}
+        self.counted: dict[int, list[int]] = {}
+        """By space, how what is counted changes, as in `SpaceCounts`."""
 
     def find_member(self, member: bytes) -> MemberRow | None:
         """Returns a member's row, or None if it was never seen."""
@@ -31,9 +34,22 @@ class ShardRows(Working):
             row = self.members[member] = MemberRow(space, collection)
         return row
 
+    def count(
+        self, space: int, *, events: int = 0, identifiers: int = 0, profiles: int = 0
+    ) -> None:
+        """Counts what a space gained or lost."""
+        known = self.counted.get(space)
+        if known is None:
+            known = self.counted[space] = [0, 0, 0]
+        known[0] += events
+        known[1] += identifiers
+        known[2] += profiles
+
     def finish(self) -> dict[bytes, bytes | None]:
         """Returns all changes, member rows packed."""
         for member, row in self.members.items():
             if row.dirty:
                 self.changes[rows.MEMBER + member] = row.pack()
+        for space, change in self.counted.items():
+            add_counts(self, space, SpaceCounts(*change))
         return self.changes

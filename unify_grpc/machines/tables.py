@@ -29,6 +29,11 @@ class View(Protocol):
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yields the rows whose key starts with the prefix, in key order. Used at start-up."""
 
+    def list_rows(
+        self, prefix: bytes, *, after: bytes = b"", limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Returns at most `limit` rows of a prefix in key order, only those after a key."""
+
     def record(self, number: int) -> bytes:
         """Returns a record of the log; `LookupError` if it was never appended."""
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from unify_grpc.machines.control_machine import Directory, NewSpace, SpaceCreated
+    from unify_grpc.machines.audit_trail import AuditPage, AuditQuery
+    from unify_grpc.machines.control_commands import Administered, AnyCommand
+    from unify_grpc.machines.control_records import DirectoryChanges, RulesVersion
+    from unify_grpc.machines.deletions import DeleteCommand, Deleted
     from unify_grpc.machines.links import Append, Decided, PendingLink
+    from unify_grpc.machines.merge_reads import ExplainLinks, LinksExplained
+    from unify_grpc.machines.owed_sides import ClearedSide, OwedSide
+    from unify_grpc.machines.part_reports import MergeReport, ShardReport
     from unify_grpc.machines.reads import Answer, Question
     from unify_grpc.placement.slots import ShardMap
 
@@ -32,11 +38,57 @@ class Backend(Protocol):
     async def link(self, links: list[PendingLink]) -> list[Decided]:
         """Has links decided, in their order; returns when they are visible."""
 
+    async def delete(self, command: DeleteCommand) -> Deleted:
+        """Parts a profile from an identifier; returns when every shard has it."""
+
+    async def clear_owed(self, shard: int, sides: list[ClearedSide]) -> None:
+        """Ends marks of user's sides at a shard: the account's are durable."""
+
+    async def list_owed(self, shard: int, *, before_us: int, sides_max: int) -> list[OwedSide]:
+        """Returns a shard's sides received before a moment that owe their account's."""
+
+    async def explain(self, question: ExplainLinks) -> LinksExplained:
+        """Has the merge actor say how two identifiers were linked, or kept apart."""
+
+    async def fill_search(self, shard: int) -> bool:
+        """Has a shard go on making search complete; returns whether it is."""
+
+    def shard_name(self, shard: int) -> str:
+        """Returns what a shard goes by in reports."""
+
+    @property
+    def merge_name(self) -> str:
+        """What the merge actor goes by in reports."""
+
+    async def shard_status(self, shard: int) -> ShardReport:
+        """Returns how a shard is doing; ask it with a timeout."""
+
+    async def merge_status(self) -> MergeReport:
+        """Returns how the merge actor is doing; ask it with a timeout."""
+
     async def read(self, shard: int, questions: list[Question]) -> list[Answer]:
         """Has a shard answer questions."""
 
-    async def directory(self) -> Directory:
-        """Returns the spaces and who may call."""
+    async def renew_directory(self, gateway: str, revision: int) -> DirectoryChanges | None:
+        """Returns what changed since the revision that a gateway holds; None: nothing."""
 
-    async def create_space(self, command: NewSpace) -> SpaceCreated:
-        """Makes a space."""
+    async def leave_directory(self, gateway: str) -> None:
+        """Says that a gateway serves no calls any more."""
+
+    async def count_gateways_behind(self, revision: int) -> int:
+        """Returns how many live gateways may hold an older revision of the directory."""
+
+    async def administer(self, command: AnyCommand) -> Administered:
+        """Makes an administrative change, or says why not."""
+
+    async def see_types(self, space: int, types: list[str]) -> None:
+        """Has a space meet types of identifiers, as far as it welcomes them."""
+
+    async def adopt_rules(self, space: int, rules: RulesVersion) -> None:
+        """Has the merge actor keep to rules from now on."""
+
+    async def read_rules(self, space: int, version: int) -> RulesVersion | None:
+        """Returns a version of a space's rules, None for one that never was."""
+
+    async def list_audit(self, query: AuditQuery) -> AuditPage:
+        """Returns a page of the audit trail."""

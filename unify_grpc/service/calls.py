@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from grpc_status import rpc_status
 
-from unify_grpc.machines.control_machine import ADMIN_TOKEN, WRITE_KEY
+from unify_grpc.machines.control_records import ADMIN_TOKEN, WRITE_KEY
 from unify_grpc.service.errors import (
     DeadlinePassedError,
     NotBuiltError,
@@ -77,23 +77,7 @@ SCOPES: Final[dict[str, str]] = {
 }
 NOT_BUILT: Final = frozenset(
     {
-        "ProfileService/BatchGetProfiles",
-        "ProfileService/ListLinks",
-        "ProfileService/ListProfiles",
-        "ProfileService/ExplainIdentity",
-        "ProfileService/DeleteExternalIds",
-        "SpaceService/SetRules",
         "SpaceService/RehearseRules",
-        "SpaceService/CreateSource",
-        "SpaceService/ListSources",
-        "SpaceService/RevokeWriteKey",
-        "SpaceService/CreateAccessToken",
-        "SpaceService/ListAccessTokens",
-        "SpaceService/RevokeAccessToken",
-        "SpaceService/ListAuditEntries",
-        "OperationsService/GetStatus",
-        "OperationsService/ListViolations",
-        "OperationsService/TailEvents",
         "OperationsService/Verify",
         "OperationsService/CreateBackup",
     }
@@ -115,12 +99,24 @@ class Call:
     """None until the credential was checked."""
     deadline: float = 0.0
     """On the clock of `time.monotonic`."""
+    directory: SpaceDirectory | None = None
+    """Where the caller was found."""
 
     @property
     def caller(self) -> Caller:
         """Who calls."""
         assert self.known_caller is not None, "a call is served after its credential was checked"
         return self.known_caller
+
+    def check_again(self) -> None:
+        """Looks the caller up again, in the middle of a long call: keys are revoked, rules change.
+
+        Raises:
+            CredentialInvalidError: the key does not hold any more.
+            ShardUnavailableError: nobody can be let in at the moment.
+        """
+        assert self.directory is not None, "a call is served after its credential was checked"
+        self.known_caller = self.directory.check_again(self.caller)
 
     @property
     def remaining_s(self) -> float:
@@ -260,6 +256,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call.known_caller = await self._directory.authenticate(
             _text(metadata.get("authorization")), _text(metadata.get("unify-space"))
         )
+        call.directory = self._directory
         _check_scope(call.caller, SCOPES[name])
         if name in NOT_BUILT:
             raise NotBuiltError

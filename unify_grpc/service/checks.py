@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unify_grpc.identity.identifiers import COLLECTIONS, normalise_value
 from unify_grpc.service.errors import RequestInvalidError
+from unify_grpc.service.profile_reads import identifier_violations
 
 if TYPE_CHECKING:
     from collections.abc import Sized
 
+    from unify_grpc.service.faults import Faults
+
+REQUEST_ID_CHARS_MAX = 100
 _SECONDS_MAX = 253_402_300_799
 _NANOS_MAX = 999_999_999
 
@@ -24,6 +29,34 @@ def check_count(field: str, items: Sized, maximum: int) -> None:
     """Refuses a list with too many entries."""
     if len(items) > maximum:
         raise RequestInvalidError([(field, f"has over {maximum} entries")])
+
+
+def check_times(request: Any, faults: Faults) -> tuple[int | None, int | None]:
+    """Returns `start_time` and `end_time` as `check_time` does, or notes their faults."""
+    start_us = end_us = None
+    with faults:
+        start_us = check_time("start_time", request)
+    with faults:
+        end_us = check_time("end_time", request)
+    return start_us, end_us
+
+
+def check_deletion(request: Any) -> None:
+    """Refuses a DeleteExternalIds that does not say exactly what to delete."""
+    violations = []
+    if len(request.external_ids) != 1:
+        violations.append(("external_ids", "must hold exactly one identifier"))
+    for wanted in request.external_ids[:1]:
+        normalised = normalise_value(wanted.type, wanted.value, lowercase_email=False)
+        violations.extend(
+            identifier_violations(wanted.type, wanted.value, normalised, "external_ids[0]")
+        )
+        if wanted.collection and wanted.collection not in COLLECTIONS:
+            violations.append(("external_ids[0].collection", "is neither users nor accounts"))
+    if len(request.request_id) > REQUEST_ID_CHARS_MAX:
+        violations.append(("request_id", f"must have at most {REQUEST_ID_CHARS_MAX} characters"))
+    if violations:
+        raise RequestInvalidError(violations)
 
 
 def check_time(field: str, request: Any) -> int | None:

@@ -61,10 +61,46 @@ class ProfileNotFoundError(UnifyError):
     reason = "PROFILE_NOT_FOUND"
 
 
+class IdentifierNotFoundError(UnifyError):
+    """The profile does not hold this identifier."""
+
+    reason = "IDENTIFIER_NOT_FOUND"
+
+
+class IdentifierNotDeletableError(UnifyError):
+    """The identifier has to stay on its profile."""
+
+    reason = "IDENTIFIER_NOT_DELETABLE"
+
+
+class RequestIdReusedError(UnifyError):
+    """The request id was used for another request."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
 class RulesVersionNotFoundError(UnifyError):
     """The rules have no such version."""
 
     reason = "RULES_VERSION_NOT_FOUND"
+
+
+class RulesChangedError(UnifyError):
+    """The rules are of another version than the caller expected."""
+
+    reason = "RULES_CHANGED"
+
+
+class SourceNotFoundError(UnifyError):
+    """The space has no such source."""
+
+    reason = "SOURCE_NOT_FOUND"
+
+
+class AccessTokenNotFoundError(UnifyError):
+    """The space has no such access token."""
+
+    reason = "ACCESS_TOKEN_NOT_FOUND"
 
 
 class ShardOverloadedError(UnifyError):

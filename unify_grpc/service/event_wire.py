@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from unify_grpc.identity.events import DEPTH_MAX, ClientEvent
 from unify_grpc.identity.outcomes import RejectionReason
 from unify_grpc.machines.batch import Body
-from unify_grpc.service.ingestion import Incoming
+from unify_grpc.service.ingest_run import Incoming
+from unify_grpc.service.refused_event import Unreadable
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
@@ -30,23 +32,21 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-def event_from_wire(wire: Event) -> Incoming | RejectionReason:
-    """Reads one event; returns why it cannot be read if it cannot."""
+def event_from_wire(wire: Event) -> Incoming | Unreadable:
+    """Reads one event; returns what is left of it, and why, if it cannot be read."""
     try:
         traits, traits_json = _payload(wire, "traits", wire.traits_json)
         properties, properties_json = _payload(wire, "properties", wire.properties_json)
         context, context_json = _payload(wire, "context", wire.context_json)
-    except RecursionError:
-        return RejectionReason.TOO_DEEP
-    except _TooDeepError:
-        return RejectionReason.TOO_DEEP
+    except (RecursionError, _TooDeepError):
+        return _unreadable(wire, RejectionReason.TOO_DEEP)
     except (msgspec.DecodeError, UnicodeError, ValueError):
-        return RejectionReason.INVALID_JSON
+        return _unreadable(wire, RejectionReason.INVALID_JSON)
     if len(traits_json) + len(properties_json) + len(context_json) > EVENT_BYTES_MAX:
-        return RejectionReason.EVENT_TOO_LARGE
+        return _unreadable(wire, RejectionReason.EVENT_TOO_LARGE)
     ids = _ids(wire)
     if _ids_bytes(wire, ids) > EVENT_BYTES_MAX:
-        return RejectionReason.EVENT_TOO_LARGE
+        return _unreadable(wire, RejectionReason.EVENT_TOO_LARGE)
     try:
         timestamp_us = _time_us(wire.timestamp) if wire.HasField("timestamp") else None
         original_us = (
@@ -54,7 +54,7 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
         )
         sent_us = _time_us(wire.sent_at) if wire.HasField("sent_at") else None
     except ValueError:
-        return RejectionReason.INVALID_TIMESTAMP
+        return _unreadable(wire, RejectionReason.INVALID_TIMESTAMP)
     event = ClientEvent(
         type=wire.type,
         message_id=wire.message_id,
@@ -77,6 +77,24 @@ def event_from_wire(wire: Event) -> Incoming | RejectionReason:
     client_us = original_us if original_us is not None else timestamp_us
     payloads = (traits_json, properties_json, context_json)
     return Incoming(event, _body(wire, ids, payloads, client_us, sent_us))
+
+
+def _unreadable(wire: Event, reason: RejectionReason) -> Unreadable:
+    """Returns what can be kept of an event that cannot be read: JSON as sent, even broken."""
+    payloads: list[bytes] = []
+    omitted: list[str] = []
+    for name in ("traits", "properties", "context"):
+        text = getattr(wire, name + "_json")
+        if not text and wire.HasField(name):
+            try:
+                text = _encode(_struct(getattr(wire, name), 1))
+            except (RecursionError, _TooDeepError, UnicodeError, ValueError):
+                omitted.append(name)
+        payloads.append(text)
+    traits, properties, context = payloads
+    body = _body(wire, _ids(wire), (traits, properties, context), None, None)
+    body.message_id = body.message_id or str(uuid.uuid4())
+    return Unreadable(reason, wire.type, body, tuple(omitted))
 
 
 class _Ids(NamedTuple):

@@ -15,14 +15,15 @@ from unify_grpc.identity.outcomes import REJECTION_TEXTS
 from unify_grpc.service.calls import check_readable, current_call
 from unify_grpc.service.errors import DeadlinePassedError, RequestInvalidError
 from unify_grpc.service.event_wire import event_from_wire
-from unify_grpc.service.ingestion import Turns
+from unify_grpc.service.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from unify_grpc.service.calls import Call
     from unify_grpc.service.draining import Draining
-    from unify_grpc.service.ingestion import EventOutcome, Ingestor
+    from unify_grpc.service.ingest_run import EventOutcome
+    from unify_grpc.service.ingestion import Ingestor
 
 BATCH_EVENTS_MAX = 10_000
 DEADLINE_MARGIN_S = 0.05
@@ -100,6 +101,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     async def _ingest(self, request: Any, call: Call, turns: Turns, deadline_s: float) -> list[Any]:
         check_readable(request)
         _check_request(request)
+        call.check_again()
         is_resolved = request.ack != ingest_service_pb2.ACK_ACCEPTED
         try:
             outcomes = await asyncio.wait_for(

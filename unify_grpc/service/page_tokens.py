@@ -32,8 +32,9 @@ def scope_of(method: str, space: int, request: Message) -> bytes:
     """Returns what binds a token: the call, the space, and all of the request but its page."""
     filters = type(request)()
     filters.CopyFrom(request)
-    for name in ("page_token", "page_size"):
-        filters.ClearField(name)
+    for name in ("page_token", "page_size", "resume_token"):
+        if name in filters.DESCRIPTOR.fields_by_name:
+            filters.ClearField(name)
     text = filters.SerializeToString(deterministic=True)
     return sha256(method.encode() + b"\0" + space.to_bytes(4, "big") + text).digest()
 
@@ -45,15 +46,17 @@ def make_token(key: bytes, scope: bytes, position: object) -> str:
     return base64.urlsafe_b64encode(signed).decode().rstrip("=")
 
 
-def read_token(key: bytes, scope: bytes, token: str, kind: type[T]) -> T | None:
-    """Returns the position in a token, None for an empty one.
+def read_token(
+    key: bytes, scope: bytes, token: str, kind: type[T], field: str = "page_token"
+) -> T | None:
+    """Returns the position in a token, None for an empty one; `field` is where it stood.
 
     Raises:
         RequestInvalidError: it was not made for this call, space and filters, or is damaged.
     """
     if not token:
         return None
-    refusal = RequestInvalidError([("page_token", "is not one of this call with these filters")])
+    refusal = RequestInvalidError([(field, "is not one of this call with these filters")])
     if len(token) > TOKEN_CHARS_MAX:
         raise refusal
     try:

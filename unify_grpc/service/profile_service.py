@@ -7,34 +7,42 @@ from typing import TYPE_CHECKING, Any
 from unify_grpc._pb.unify.v1 import (
     header_pb2,
     identity_pb2,
-    profile_pb2,
     profile_service_pb2,
     profile_service_pb2_grpc,
 )
 from unify_grpc.machines.batch import EVENT_TYPES, TYPE_CODES
 from unify_grpc.machines.reads import ListEvents
 from unify_grpc.placement.members import segment_id_of
+from unify_grpc.service.administration import facts_of
 from unify_grpc.service.calls import current_call
-from unify_grpc.service.checks import check_count, check_page_size, check_time
-from unify_grpc.service.errors import RequestInvalidError
+from unify_grpc.service.checks import check_count, check_deletion, check_page_size, check_times
+from unify_grpc.service.explaining import explain_identity
+from unify_grpc.service.faults import Faults
+from unify_grpc.service.link_pages import list_links_page
+from unify_grpc.service.list_profiles import list_profiles_page
 from unify_grpc.service.page_tokens import make_token, read_token, scope_of
-from unify_grpc.service.profile_reads import name_by_identifier, name_by_segment_id
 from unify_grpc.service.profile_wire import (
     event_to_wire,
     external_id_to_wire,
-    metadata_to_wire,
+    identifier_place,
     trait_to_wire,
+)
+from unify_grpc.service.whole_profiles import (
+    batch_get_profiles,
+    check_mask,
+    named_in,
+    needs_traits,
+    profile_to_wire,
 )
 
 if TYPE_CHECKING:
     from unify_grpc.identity.traits import TraitCell
     from unify_grpc.machines.assembly import Profile
-    from unify_grpc.machines.reads import Gathered
     from unify_grpc.service.calls import Call
+    from unify_grpc.service.deleting import Deleter
     from unify_grpc.service.directory import Space, SpaceDirectory
     from unify_grpc.service.profile_reads import Named, ProfileReader
 
-MASK_PATHS = ("traits", "external_ids", "metadata")
 TRAITS_PAGE_DEFAULT, TRAITS_PAGE_MAX = 10, 200
 IDS_PAGE_DEFAULT, IDS_PAGE_MAX = 10, 25
 EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX = 10, 100
@@ -46,35 +54,53 @@ LISTED_TYPES = tuple(TYPE_CODES[name] for name in ("track", "page", "screen"))
 class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
     """Translates between the wire and the `ProfileReader`."""
 
-    def __init__(self, reader: ProfileReader, directory: SpaceDirectory) -> None:
+    def __init__(self, reader: ProfileReader, directory: SpaceDirectory, deleter: Deleter) -> None:
         self._reader = reader
+        self._deleter = deleter
         self._directory = directory
 
     async def GetProfile(self, request: Any, context: Any) -> Any:
         """Returns one profile."""
         del context
-        call = current_call()
-        parts = _check_mask(request)
-        named = _named(request, call.space)
+        call, faults = current_call(), Faults()
+        with faults:
+            parts = check_mask(request)
+        with faults:
+            named = _named(request, call.space)
+        faults.refuse()
         profile = await self._reader.read_profile(
-            call.space, named, with_traits=bool(parts & {"traits", "metadata"})
+            call.space, named, with_traits=needs_traits(parts)
         )
-        wire = self._profile_to_wire(call, named, profile, parts)
-        if request.name.WhichOneof("name") == "segment_id":
-            wire.segment_id = request.name.segment_id
+        asked_id = request.name.segment_id
+        wire = profile_to_wire(profile, named.collection, parts, call, self._directory, asked_id)
         return profile_service_pb2.GetProfileResponse(profile=wire, header=_header(call))
+
+    async def BatchGetProfiles(self, request: Any, context: Any) -> Any:
+        """Returns several profiles at once."""
+        del context
+        return await batch_get_profiles(request, current_call(), self._reader, self._directory)
+
+    async def ListProfiles(self, request: Any, context: Any) -> Any:
+        """Lists the profiles of a collection."""
+        del context
+        return await list_profiles_page(request, current_call(), self._reader, self._directory)
 
     async def ListTraits(self, request: Any, context: Any) -> Any:
         """Lists the traits of a profile by name."""
         del context
-        call = current_call()
-        size = check_page_size(request.page_size, TRAITS_PAGE_DEFAULT, TRAITS_PAGE_MAX)
-        check_count("include", request.include, NAMES_MAX)
-        if request.trait_class not in profile_service_pb2.TraitClass.values():
-            raise RequestInvalidError([("trait_class", "is not a known value")])
+        call, faults = current_call(), Faults()
         scope = scope_of("ListTraits", call.space.record.number, request)
-        after = read_token(self._directory.signing_key, scope, request.page_token, str)
-        named = _named(request, call.space)
+        with faults:
+            size = check_page_size(request.page_size, TRAITS_PAGE_DEFAULT, TRAITS_PAGE_MAX)
+        with faults:
+            check_count("include", request.include, NAMES_MAX)
+        if request.trait_class not in profile_service_pb2.TraitClass.values():
+            faults.add("trait_class", "is not a known value")
+        with faults:
+            after = read_token(self._directory.signing_key, scope, request.page_token, str)
+        with faults:
+            named = _named(request, call.space)
+        faults.refuse()
         profile = await self._reader.read_profile(call.space, named, with_traits=True)
         # Computed traits and audiences are not made here: a class has nothing in it.
         wanted = set(request.include)
@@ -107,18 +133,23 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
     async def ListExternalIds(self, request: Any, context: Any) -> Any:
         """Lists the identifiers of a profile by priority."""
         del context
-        call = current_call()
-        size = check_page_size(request.page_size, IDS_PAGE_DEFAULT, IDS_PAGE_MAX)
-        check_count("include", request.include, NAMES_MAX)
+        call, faults = current_call(), Faults()
         scope = scope_of("ListExternalIds", call.space.record.number, request)
         key = self._directory.signing_key
-        after = read_token(key, scope, request.page_token, tuple[int, str, int, bytes])
-        named = _named(request, call.space)
+        with faults:
+            size = check_page_size(request.page_size, IDS_PAGE_DEFAULT, IDS_PAGE_MAX)
+        with faults:
+            check_count("include", request.include, NAMES_MAX)
+        with faults:
+            after = read_token(key, scope, request.page_token, tuple[int, str, int, bytes])
+        with faults:
+            named = _named(request, call.space)
+        faults.refuse()
         profile = await self._reader.read_profile(call.space, named, with_traits=False)
         wanted = set(request.include)
         listed = sorted(
-            (_place(part, call.space), part)
-            for part in profile.parts
+            (identifier_place(part, call.space), part)
+            for part in profile.identifiers
             if not wanted or part.type in wanted
         )
         listed = [each for each in listed if after is None or each[0] > after]
@@ -140,25 +171,28 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
     async def ListEvents(self, request: Any, context: Any) -> Any:
         """Lists the history of a profile by event time."""
         del context
-        call = current_call()
-        size = check_page_size(request.page_size, EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX)
-        check_count("include", request.include, EVENT_NAMES_MAX)
-        check_count("exclude", request.exclude, EVENT_NAMES_MAX)
+        call, faults = current_call(), Faults()
         scope = scope_of("ListEvents", call.space.record.number, request)
         key = self._directory.signing_key
-        after = read_token(key, scope, request.page_token, tuple[int, str, bytes])
+        with faults:
+            size = check_page_size(request.page_size, EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX)
+        with faults:
+            after = read_token(key, scope, request.page_token, tuple[int, str, bytes])
+        with faults:
+            named = _named(request, call.space)
+        start_us, end_us = _check_filters(request, faults)
+        faults.refuse()
         question = ListEvents(
             members=[],
-            types=_check_types(request),
-            start_us=check_time("start_time", request),
-            end_us=check_time("end_time", request),
+            types=[TYPE_CODES[name] for name in request.types] or list(LISTED_TYPES),
+            start_us=start_us,
+            end_us=end_us,
             include=list(request.include) or None,
             exclude=list(request.exclude),
             ascending=request.sort == profile_service_pb2.SORT_ORDER_ASCENDING,
             after=after,
             limit=size + 1,
         )
-        named = _named(request, call.space)
         members, events = await self._reader.list_events(call.space, named, question)
         page = events[:size]
         response = profile_service_pb2.ListEventsResponse(
@@ -173,31 +207,39 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
             response.next_page_token = make_token(key, scope, page[-1].order)
         return response
 
-    def _profile_to_wire(
-        self, call: Call, named: Named, profile: Profile, parts: frozenset[str]
-    ) -> Any:
-        is_masked = not call.caller.has("pii")
-        segment_id = _segment_id(named, profile)
-        wire = profile_pb2.Profile(
-            segment_id=segment_id,
-            canonical_segment_id=segment_id,
-            collection=named.collection,
+    async def ListLinks(self, request: Any, context: Any) -> Any:
+        """Lists the accounts of a person, or the people of an account."""
+        del context
+        return await list_links_page(request, current_call(), self._reader, self._directory)
+
+    async def ExplainIdentity(self, request: Any, context: Any) -> Any:
+        """Explains why two names stand for one profile, or why they do not."""
+        del context
+        return await explain_identity(request, current_call(), self._reader, self._directory)
+
+    async def DeleteExternalIds(self, request: Any, context: Any) -> Any:
+        """Parts a profile from an identifier."""
+        del context
+        call, faults = current_call(), Faults()
+        with faults:
+            check_deletion(request)
+        with faults:
+            named = _named(request, call.space)
+        faults.refuse()
+        wanted = request.external_ids[0]
+        root, deleted = await self._deleter.delete(
+            call.space, named, wanted.type, wanted.value, request.request_id
         )
-        if "metadata" in parts:
-            wire.metadata.CopyFrom(metadata_to_wire(profile, self._directory))
-        if "traits" in parts:
-            for name, cell in sorted(profile.traits.items()):
-                wire.traits.append(
-                    trait_to_wire(name, cell, self._directory, is_verbose=True, is_masked=is_masked)
-                )
-        if "external_ids" in parts:
-            for part in sorted(profile.parts, key=lambda each: _place(each, call.space)):
-                wire.external_ids.append(
-                    external_id_to_wire(
-                        named.collection, part, self._directory, is_masked=is_masked
-                    )
-                )
-        return wire
+        identifier = identity_pb2.Identifier(
+            collection=deleted.collection, type=deleted.type, value=deleted.value
+        )
+        segment_id = segment_id_of(named.collection, root)
+        await self._deleter.note(call.space, segment_id, deleted, facts_of(call, request))
+        return profile_service_pb2.DeleteExternalIdsResponse(
+            segment_id=segment_id,
+            deleted_external_ids=[identifier],
+            header=_header(call),
+        )
 
 
 def _header(call: Call) -> Any:
@@ -208,36 +250,17 @@ def _segment_id(named: Named, profile: Profile) -> str:
     return segment_id_of(named.collection, profile.base.root)
 
 
-def _place(part: Gathered, space: Space) -> tuple[int, str, int, bytes]:
-    """Returns where an identifier stands in its list, without the value: tokens hold it."""
-    rank, name = space.view.rules.rank(part.type)
-    return rank, name, part.joined_us, part.member
-
-
 def _named(request: Any, space: Space) -> Named:
-    kind = request.name.WhichOneof("name")
-    if kind == "segment_id":
-        return name_by_segment_id(request.name.segment_id)
-    if kind == "identifier":
-        identifier: identity_pb2.Identifier = request.name.identifier
-        return name_by_identifier(
-            space, identifier.collection or "users", identifier.type, identifier.value
-        )
-    raise RequestInvalidError([("name", "names no profile")])
+    return named_in(request.name, space)
 
 
-def _check_mask(request: Any) -> frozenset[str]:
-    paths = frozenset(request.read_mask.paths)
-    unknown = sorted(paths - set(MASK_PATHS))
-    if unknown:
-        raise RequestInvalidError([("read_mask", "has a path other than " + ", ".join(MASK_PATHS))])
-    return paths or frozenset(MASK_PATHS)
-
-
-def _check_types(request: Any) -> list[int]:
-    unknown = [name for name in request.types if name not in TYPE_CODES]
-    if unknown:
-        raise RequestInvalidError([("types", "are of " + ", ".join(EVENT_TYPES))])
+def _check_filters(request: Any, faults: Faults) -> tuple[int | None, int | None]:
+    """Checks what narrows and orders a list of events; returns its times, (start, end)."""
+    for field in ("include", "exclude"):
+        with faults:
+            check_count(field, getattr(request, field), EVENT_NAMES_MAX)
+    if any(name not in TYPE_CODES for name in request.types):
+        faults.add("types", "are of " + ", ".join(EVENT_TYPES))
     if request.sort not in profile_service_pb2.SortOrder.values():
-        raise RequestInvalidError([("sort", "is not a known value")])
-    return [TYPE_CODES[name] for name in request.types] or list(LISTED_TYPES)
+        faults.add("sort", "is not a known value")
+    return check_times(request, faults)

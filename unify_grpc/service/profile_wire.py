@@ -12,10 +12,14 @@ from unify_grpc.machines.batch import EVENT_TYPES, decode_body
 from unify_grpc.service.profile_reads import MASK, MASK_JSON
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from unify_grpc.identity.traits import TraitCell
     from unify_grpc.machines.assembly import Profile
-    from unify_grpc.machines.reads import Gathered, StoredEvent
-    from unify_grpc.service.directory import SpaceDirectory
+    from unify_grpc.machines.noted_drops import NotedDrop
+    from unify_grpc.machines.reads import Gathered
+    from unify_grpc.machines.stored_event import StoredEvent
+    from unify_grpc.service.directory import Space, SpaceDirectory
 
 ENCODING = "none"
 _COLLECTIONS = (USERS, ACCOUNTS)
@@ -54,6 +58,12 @@ def external_id_to_wire(
     )
 
 
+def identifier_place(part: Gathered, space: Space) -> tuple[int, str, int, bytes]:
+    """Returns where an identifier stands in its list, without the value: tokens hold it."""
+    rank, name = space.view.rules.rank(part.type)
+    return rank, name, part.joined_us, part.member
+
+
 def metadata_to_wire(profile: Profile, directory: SpaceDirectory) -> Any:
     """Returns what is counted and timed of a profile."""
     counted = [part for part in profile.parts if part.first_sent is not None]
@@ -67,7 +77,7 @@ def metadata_to_wire(profile: Profile, directory: SpaceDirectory) -> Any:
         events_count=sum(counts.values()),
         events_count_by_type=counts,
         merges_count=profile.base.merges,
-        external_ids_count=len(profile.parts),
+        external_ids_count=len(profile.identifiers),
         traits_count=len(profile.traits),
     )
     if not counted:
@@ -98,16 +108,26 @@ def event_to_wire(event: StoredEvent, directory: SpaceDirectory, *, is_masked: b
         context_json=_payload(body.context, is_masked=is_masked),
         traits_json=_payload(body.traits, is_masked=is_masked),
     )
-    for type_, value in event.identifiers:
-        wire.external_ids.add(
-            id=MASK if is_masked else value, type=type_, collection=collection, encoding=ENCODING
-        )
-    for index, reason in event.drops:
-        type_, value = event.identifiers[index]
-        wire.drops.add(
-            collection=collection, type=type_, value=MASK if is_masked else value, reason=reason
-        )
+    dropped = dict(event.drops)
+    for index, (type_, value) in enumerate(event.identifiers):
+        shown = MASK if is_masked else value
+        if index in dropped:
+            wire.drops.add(collection=collection, type=type_, value=shown, reason=dropped[index])
+        else:
+            wire.external_ids.add(id=shown, type=type_, collection=collection, encoding=ENCODING)
+    add_noted_drops(wire, event.noted, is_masked=is_masked)
     return wire
+
+
+def add_noted_drops(wire: Any, drops: Iterable[NotedDrop], *, is_masked: bool) -> None:
+    """Adds what promotion left out of an event."""
+    for drop in drops:
+        wire.drops.add(
+            collection=_COLLECTIONS[drop.collection],
+            type=drop.type,
+            value=MASK if is_masked and drop.value else drop.value,
+            reason=drop.reason,
+        )
 
 
 def _payload(text: bytes, *, is_masked: bool) -> bytes:

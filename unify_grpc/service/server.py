@@ -20,12 +20,15 @@ from unify_grpc._pb.unify.v1 import (
     space_service_pb2_grpc,
 )
 from unify_grpc.service.calls import CallInterceptor, check_scopes
+from unify_grpc.service.deleting import Deleter
 from unify_grpc.service.directory import RENEWAL_INTERVAL_S, SpaceDirectory
 from unify_grpc.service.draining import Draining
 from unify_grpc.service.ingest_service import IngestServicer
 from unify_grpc.service.ingestion import Ingestor
+from unify_grpc.service.operations_service import OperationsServicer
 from unify_grpc.service.profile_reads import ProfileReader
 from unify_grpc.service.profile_service import ProfileServicer
+from unify_grpc.service.search_filler import SearchFiller
 from unify_grpc.service.space_service import SpaceServicer
 from unify_grpc.telemetry.logs import get_logger
 
@@ -58,13 +61,28 @@ class Gateway:
     """Serves until it is stopped. One event loop, one process."""
 
     def __init__(
-        self, backend: Backend, settings: Settings, refused_keys: Collection[str] = ()
+        self,
+        backend: Backend,
+        settings: Settings,
+        refused_keys: Collection[str] = (),
+        own_port: int = 0,
     ) -> None:
+        """Takes what it serves with.
+
+        Args:
+            backend: how the actors are reached.
+            settings: with several `gateways`, the port is shared by those who listen on it.
+            refused_keys: let in by nobody, whatever the directory says.
+            own_port: listened on too, by this gateway alone; 0 for none.
+        """
         check_scopes(
             [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]
         )
         self._settings = settings
-        self._directory = SpaceDirectory(backend, refused_keys)
+        self._own_port = own_port
+        self._directory = SpaceDirectory(
+            backend, refused_keys, dedupe_window_days=settings.dedupe_window_days
+        )
         self._ingestor = Ingestor(
             backend, self._directory, queue_events_max=settings.queue_events_max
         )
@@ -85,18 +103,27 @@ class Gateway:
                 ("grpc.max_concurrent_streams", STREAMS_MAX),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
                 ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(settings.shares_ports)),
             ],
         )
+        self._add_services(backend)
+        self._renewal: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._filler = SearchFiller(backend)
+        self._filling: asyncio.Task[None] | None = None
+
+    def _add_services(self, backend: Backend) -> None:
+        settings = self._settings
         ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(
             IngestServicer(
                 self._ingestor, self._draining, stream_window_max=settings.stream_window_max
             ),
             self._server,
         )
+        reader = ProfileReader(backend)
         # Methods of `NOT_BUILT` are answered before a servicer is asked, hence [abstract].
         profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(
-            ProfileServicer(ProfileReader(backend), self._directory),  # type: ignore[abstract]
+            ProfileServicer(reader, self._directory, Deleter(backend, reader)),
             self._server,
         )
         space_service_pb2_grpc.add_SpaceServiceServicer_to_server(
@@ -104,7 +131,9 @@ class Gateway:
             self._server,
         )
         operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
-            operations_service_pb2_grpc.OperationsServiceServicer(),  # type: ignore[abstract]
+            OperationsServicer(  # type: ignore[abstract]
+                backend, reader, self._directory, self._draining
+            ),
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -113,26 +142,32 @@ class Gateway:
             reflection.enable_server_reflection(
                 [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
             )
-        self._renewal: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Loads the directory, opens the port and returns its number.
 
         Raises:
-            OSError: the port cannot be had.
+            OSError: the port, or its own, cannot be had.
         """
         await self._directory.renew()
         self._renewal = asyncio.get_running_loop().create_task(self._renew())
+        self._sweeping = asyncio.get_running_loop().create_task(self._ingestor.sweeper.run())
+        self._filling = asyncio.get_running_loop().create_task(self._filler.run())
+        port = self._listen(self._settings.grpc_port)
+        if self._own_port:
+            self._listen(self._own_port)
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    def _listen(self, port: int) -> int:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        address = f"{host}:{self._settings.grpc_port}"
+        address = f"{host}:{port}"
         try:
-            port = self._server.add_insecure_port(address)
+            return int(self._server.add_insecure_port(address))
         except RuntimeError as error:
             message = f"the port of {address} cannot be had"
             raise OSError(message) from error
-        await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        return int(port)
 
     async def stop(self) -> None:
         """Refuses new calls, lets those under way end, and stops."""
@@ -148,8 +183,10 @@ class Gateway:
                 quiet_since = loop.time()
         await self._server.stop(grace=DROP_S)
         await self._ingestor.drain(max(DROP_S, give_up - loop.time()))
-        if self._renewal is not None:
-            self._renewal.cancel()
+        for task in (self._renewal, self._sweeping, self._filling):
+            if task is not None:
+                task.cancel()
+        await self._directory.leave()
 
     async def _set_health(self, status: Any) -> None:
         for name in ("", *(service.full_name for service in SERVICES)):

@@ -18,7 +18,10 @@ from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.errors import ShardOverloadedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from unify_grpc.machines.links import PendingLink
+    from unify_grpc.machines.owed_sides import OwedSide
     from unify_grpc.service.backend import Backend
 
 CALL_EVENTS_MAX = 4000
@@ -40,6 +43,10 @@ class Stored:
     """(index of the frame, its link)."""
     drops: dict[int, list[tuple[str, str, int]]]
     """Index of a duplicate frame to its stored drops: (type, value, reason)."""
+    owed: list[tuple[int, OwedSide]] = field(default_factory=list)
+    """(index of the frame, what it owes or owed) of each user's side that has an account's."""
+    lives: dict[int, int] = field(default_factory=dict)
+    """Index of an account's side to its incarnation, but for the first."""
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class _Parcel:
     space: int
     rules_version: int
     bytes_count: int
+    searchable: Sequence[str]
     done: asyncio.Future[Stored] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -69,9 +77,18 @@ class ShardSender:
         if self._events >= self._queue_events_max:
             raise ShardOverloadedError(shard=str(self._shard))
 
-    def send(self, frames: list[bytes], space: int, rules_version: int) -> asyncio.Future[Stored]:
-        """Queues frames; the future tells what became of them, or why not."""
-        parcel = _Parcel(frames, space, rules_version, sum(map(len, frames)))
+    def send(
+        self, frames: list[bytes], space: int, rules_version: int, searchable: Sequence[str] = ()
+    ) -> asyncio.Future[Stored]:
+        """Queues frames; the future tells what became of them, or why not.
+
+        Args:
+            frames: all of one space.
+            space: its number.
+            rules_version: that they were promoted under.
+            searchable: the names of the traits that its profiles are found by.
+        """
+        parcel = _Parcel(frames, space, rules_version, sum(map(len, frames)), searchable)
         self._queue.append(parcel)
         self._events += len(frames)
         if self._worker is None or self._worker.done():
@@ -126,8 +143,10 @@ class ShardSender:
 
     async def _call(self, parcels: list[_Parcel]) -> None:
         versions = {parcel.space: parcel.rules_version for parcel in parcels}
+        searchable = {parcel.space: parcel.searchable for parcel in parcels if parcel.searchable}
         frames = [frame for parcel in parcels for frame in parcel.frames]
-        batch = pack_batch(secrets.token_bytes(CALL_ID_BYTES), list(versions.items()), frames)
+        call_id = secrets.token_bytes(CALL_ID_BYTES)
+        batch = pack_batch(call_id, list(versions.items()), frames, searchable)
         reply = await self._backend.append(self._shard, batch)
         if reply.stale:
             for parcel in reversed(parcels):
@@ -138,7 +157,7 @@ class ShardSender:
                     self._events += len(parcel.frames)
             return
         start = 0
-        pending = deque(reply.pending)
+        pending, owed = deque(reply.pending), deque(reply.owed)
         for parcel in parcels:
             end = start + len(parcel.frames)
             stored = Stored(
@@ -154,6 +173,15 @@ class ShardSender:
                 stored.drops = {
                     index - start: drops
                     for index, drops in reply.drops.items()
+                    if start <= index < end
+                }
+            while owed and owed[0].index < end:
+                side = owed.popleft()
+                stored.owed.append((side.index - start, side))
+            if reply.lives:
+                stored.lives = {
+                    index - start: life
+                    for index, life in reply.lives.items()
                     if start <= index < end
                 }
             start = end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -10,15 +10,21 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from unify_grpc.service.errors import (
+    AccessTokenNotFoundError,
     CredentialInvalidError,
     DeadlinePassedError,
+    IdentifierNotDeletableError,
+    IdentifierNotFoundError,
     NotBuiltError,
     ProfileNotFoundError,
+    RequestIdReusedError,
     RequestInvalidError,
+    RulesChangedError,
     RulesVersionNotFoundError,
     ScopeMissingError,
     ShardOverloadedError,
     ShardUnavailableError,
+    SourceNotFoundError,
     SpaceNameTakenError,
     SpaceNotFoundError,
     StoreFullError,
@@ -27,6 +33,10 @@ from unify_grpc.service.errors import (
 
 DOMAIN: Final = "unify"
 RETRY_DELAY_MS: Final = 500
+TEXT_BYTES_MAX: Final = 500
+FAULTS_BYTES_MAX: Final = 3000
+FIELD_CHARS_MAX: Final = 200
+"""A status travels in metadata, of which clients take 8 KB; else they are told nothing at all."""
 INTERNAL_TEXT: Final = "Something went wrong inside the service; its log has this request id."
 
 CODES: Final[dict[type[UnifyError], int]] = {
@@ -36,7 +46,13 @@ CODES: Final[dict[type[UnifyError], int]] = {
     SpaceNotFoundError: code_pb2.NOT_FOUND,
     SpaceNameTakenError: code_pb2.ALREADY_EXISTS,
     ProfileNotFoundError: code_pb2.NOT_FOUND,
+    IdentifierNotFoundError: code_pb2.NOT_FOUND,
+    RequestIdReusedError: code_pb2.ALREADY_EXISTS,
+    IdentifierNotDeletableError: code_pb2.FAILED_PRECONDITION,
     RulesVersionNotFoundError: code_pb2.NOT_FOUND,
+    RulesChangedError: code_pb2.ABORTED,
+    SourceNotFoundError: code_pb2.NOT_FOUND,
+    AccessTokenNotFoundError: code_pb2.NOT_FOUND,
     ShardOverloadedError: code_pb2.RESOURCE_EXHAUSTED,
     ShardUnavailableError: code_pb2.UNAVAILABLE,
     StoreFullError: code_pb2.RESOURCE_EXHAUSTED,
@@ -48,19 +64,39 @@ RETRYABLE: Final = (ShardOverloadedError, ShardUnavailableError)
 
 
 def status_of(error: UnifyError) -> status_pb2.Status:
-    """Returns the wire form of a refusal, with its reason and facts as details."""
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    details = [_pack(info)]
+    """Returns the wire form of a refusal, with its reason and facts as details.
+
+    Of a request with more faults than there is room for the first are told, and how many more
+    there are: in the text, and as `faults_left_out` in the metadata.
+    """
+    text, facts, faults = str(error), error.metadata, None
     if isinstance(error, RequestInvalidError):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
-            for field, text in error.violations
-        ]
-        details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
+        faults = _faults_to_wire(error.violations)
+        left_out = len(error.violations) - len(faults.field_violations)
+        if left_out:
+            facts = {**facts, "faults_left_out": str(left_out)}
+            text = f"{len(error.violations)} faults, of which {left_out} are not listed: {text}"
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts)
+    details = [_pack(info)]
+    if faults is not None:
+        details.append(_pack(faults))
     if isinstance(error, RETRYABLE):
         delay = Duration(nanos=RETRY_DELAY_MS * 1_000_000)
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return status_pb2.Status(code=CODES[type(error)], message=str(error), details=details)
+    if len(text.encode()) > TEXT_BYTES_MAX:
+        text = text.encode()[:TEXT_BYTES_MAX].decode(errors="ignore") + "…"
+    return status_pb2.Status(code=CODES[type(error)], message=text, details=details)
+
+
+def _faults_to_wire(violations: list[tuple[str, str]]) -> Any:
+    """Returns as many faults as there is room for, each with its field cut."""
+    wire = error_details_pb2.BadRequest()
+    for field, text in violations:
+        wire.field_violations.add(field=field[:FIELD_CHARS_MAX], description=text)
+        if wire.ByteSize() > FAULTS_BYTES_MAX:
+            del wire.field_violations[-1]
+            break
+    return wire
 
 
 def internal_status(request_id: str) -> status_pb2.Status:

@@ -29,6 +29,13 @@ class MemoryStore:
         for key in sorted(key for key in self.rows if key.startswith(prefix)):
             yield key, self.rows[key]
 
+    def list_rows(
+        self, prefix: bytes, *, after: bytes = b"", limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Returns at most `limit` rows of a prefix in key order, only those after a key."""
+        keys = sorted(key for key in self.rows if key.startswith(prefix) and key > after)
+        return [(key, self.rows[key]) for key in keys[:limit]]
+
     def record(self, number: int) -> bytes:
         """Returns a record of the log; `LookupError` if it was never appended."""
         return self.log[number]

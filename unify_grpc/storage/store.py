@@ -13,9 +13,11 @@ log's environment would make every batch wait for it. One thread, the writer, ca
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import lmdb
@@ -28,19 +30,18 @@ from unify_grpc.storage.errors import (
     StoreRefusedError,
 )
 from unify_grpc.storage.records import seal, unseal, version_of
+from unify_grpc.storage.snapshot import OverlayKeys, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from unify_grpc.machines.tables import Changes
     from unify_grpc.storage.manifest import Manifest
+    from unify_grpc.storage.snapshot import Overlay
 
 _POSITION: Final = b"\0position"
 _READERS_MAX: Final = 64
 _RECORD_CACHE_BYTES_MAX: Final = 16 << 20
-
-Overlay = dict[bytes, bytes | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class Store:
         self._state = _open(directory / "state", limits.map_bytes)
         self._active: Overlay = {}
         self._frozen: Overlay | None = None
+        self._active_keys = OverlayKeys(self._active)
+        self._frozen_keys = OverlayKeys({})
         self._active_bytes = 0
         self._tail_bytes = 0
         self._unwritten_bytes = 0
@@ -83,6 +86,8 @@ class Store:
         self._publishing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self.is_full = False
+        """Whether the last record was refused because there is no room."""
         self._checkpoint_position = self._read_position()
         self._published = self._checkpoint_position
         self.next_number = self._last_number() + 1
@@ -109,6 +114,13 @@ class Store:
             yield cursor.key(), unseal(cursor.value(), "a row")
             found = cursor.next()
 
+    def list_rows(
+        self, prefix: bytes, *, after: bytes = b"", limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Returns at most `limit` rows of a prefix in key order, only those after a key."""
+        with self.reading() as view:
+            return view.list_rows(prefix, after=after, limit=limit)
+
     def append(self, record: bytes) -> int:
         """Makes a record durable and returns its number.
 
@@ -116,6 +128,15 @@ class Store:
             StorageFullError: nothing was written; the same call may succeed later.
             CommitUnknownError: end the process; its restart knows.
         """
+        try:
+            number = self._append(record)
+        except StorageFullError:
+            self.is_full = True
+            raise
+        self.is_full = False
+        return number
+
+    def _append(self, record: bytes) -> int:
         self._settle()
         self._check_backlog()
         number = self.next_number
@@ -212,11 +233,12 @@ class Store:
                 assert self._frozen is not None
                 self._active = {**self._frozen, **self._active}
                 self._frozen = None
+                self._active_keys, self._frozen_keys = OverlayKeys(self._active), OverlayKeys({})
             self._unwritten_bytes += self._frozen_bytes
             return
         self._unwritten_bytes = 0
         with self._publishing:
-            self._frozen = None
+            self._frozen, self._frozen_keys = None, OverlayKeys({})
         self._transaction.abort()
         self._transaction = self._state.begin()
         self._checkpoint_position = self._frozen_position
@@ -233,6 +255,7 @@ class Store:
             self._join()
         with self._publishing:
             self._frozen, self._active = self._active, {}
+            self._frozen_keys, self._active_keys = self._active_keys, OverlayKeys(self._active)
         self._frozen_position = self._published
         self._frozen_bytes = self._active_bytes
         self._active_bytes = self._tail_bytes = 0
@@ -260,11 +283,28 @@ class Store:
 
     # -- any thread's side --------------------------------------------------------------------
 
+    @property
+    def checkpoint_position(self) -> int:
+        """Returns the last record that the written rows stand for."""
+        return self._checkpoint_position
+
+    def size_bytes(self) -> int:
+        """Returns what both environments take on disk."""
+        return sum((path / "data.mdb").stat().st_size for path in self._paths())
+
+    def size_bytes_max(self) -> int:
+        """Returns what they can take: until a map is full, or the disk is."""
+        free = shutil.disk_usage(self._paths()[0]).free
+        return min(2 * self.limits.map_bytes, self.size_bytes() + free)
+
+    def _paths(self) -> tuple[Path, Path]:
+        return Path(self._log.path()), Path(self._state.path())
+
     @contextmanager
     def reading(self) -> Iterator[Snapshot]:
         """Holds the published rows still: keep it short, the writer's publishing waits for it."""
         with self._publishing:
-            layers = (self._active, self._frozen or {})
+            layers = (self._active_keys, self._frozen_keys)
             with self._state.begin() as transaction:
                 yield Snapshot(layers, transaction)
 
@@ -293,22 +333,6 @@ class Store:
             message = "the log ends before its checkpoint: the two are not of one store"
             raise StoreRefusedError(message)
         return last
-
-
-class Snapshot:
-    """Published rows at one moment; absolute, so a row in two layers is harmless."""
-
-    def __init__(self, layers: tuple[Overlay, Overlay], transaction: lmdb.Transaction) -> None:
-        self._layers = layers
-        self._transaction = transaction
-
-    def get(self, key: bytes) -> bytes | None:
-        """Returns a row's value, or None if there is none."""
-        for layer in self._layers:
-            if key in layer:
-                return layer[key]
-        data = self._transaction.get(key)
-        return None if data is None else unseal(bytes(data), "a row")
 
 
 class _RecordCache:

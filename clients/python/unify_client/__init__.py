@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from unify_client.asynchronous import AsyncUnifyClient
 from unify_client.blocking import UnifyClient
+from unify_client.credentials import AccessToken, CreatedAccessToken, CreatedSource, Source
 from unify_client.errors import (
+    AccessTokenNotFound,
     AlreadyExists,
     ArgumentInvalid,
     ClientClosed,
@@ -16,12 +18,15 @@ from unify_client.errors import (
     DeadlineExceeded,
     EventInvalid,
     EventRejected,
+    IdentifierNotDeletable,
+    IdentifierNotFound,
     LinkUndecided,
     NotFound,
     ProfileNotFound,
     RequestIdReused,
     RequestInvalid,
     ResourceExhausted,
+    RulesChanged,
     RulesVersionNotFound,
     ScopeMissing,
     SecretsNotShown,
@@ -30,6 +35,7 @@ from unify_client.errors import (
     ServiceUnavailable,
     ShardOverloaded,
     ShardUnavailable,
+    SourceNotFound,
     SpaceNameTaken,
     SpaceNotFound,
     StorageCorrupt,
@@ -38,26 +44,28 @@ from unify_client.errors import (
     Unimplemented,
 )
 from unify_client.events import Event, alias, group, identify, page, screen, track
+from unify_client.explanations import (
+    DropExplanation,
+    IdentityExplanation,
+    LinkExplanation,
+    ProfileHistoryEntry,
+)
 from unify_client.identifiers import ExternalId, Identifier
 from unify_client.names import ProfileNamed
-from unify_client.operations import ProfilePart
+from unify_client.profile_operations import ProfilePart
 from unify_client.profiles import (
+    DeletedExternalIds,
     Profile,
     ProfileEvent,
     ProfileExternalId,
+    ProfileLink,
     ProfileMetadata,
     Trait,
 )
 from unify_client.results import Drop, EventResult
+from unify_client.service_state import MergeActorStatus, ServiceStatus, ShardStatus
 from unify_client.settings import Keepalive, RetryPolicy, TlsConfig
-from unify_client.spaces import (
-    CreatedSpace,
-    MergeActorStatus,
-    Rules,
-    ServiceStatus,
-    ShardStatus,
-    Space,
-)
+from unify_client.spaces import AuditEntry, CreatedSpace, Rules, Space
 from unify_client.status_details import FieldViolation
 from unify_client.vocabulary import (
     Ack,
@@ -66,21 +74,30 @@ from unify_client.vocabulary import (
     Outcome,
     RejectionReason,
     ResultView,
+    Scope,
     ServingState,
     SortOrder,
     TraitClass,
 )
+from unify_client.watched_events import TailedEvent, Violation
 
 __all__ = [
+    "AccessToken",
+    "AccessTokenNotFound",
     "Ack",
     "AlreadyExists",
     "ArgumentInvalid",
     "AsyncUnifyClient",
+    "AuditEntry",
     "ClientClosed",
+    "CreatedAccessToken",
+    "CreatedSource",
     "CreatedSpace",
     "CredentialInvalid",
     "DeadlineExceeded",
+    "DeletedExternalIds",
     "Drop",
+    "DropExplanation",
     "DropReason",
     "Event",
     "EventInvalid",
@@ -90,7 +107,11 @@ __all__ = [
     "ExternalId",
     "FieldViolation",
     "Identifier",
+    "IdentifierNotDeletable",
+    "IdentifierNotFound",
+    "IdentityExplanation",
     "Keepalive",
+    "LinkExplanation",
     "LinkUndecided",
     "MergeActorStatus",
     "NotFound",
@@ -98,6 +119,8 @@ __all__ = [
     "Profile",
     "ProfileEvent",
     "ProfileExternalId",
+    "ProfileHistoryEntry",
+    "ProfileLink",
     "ProfileMetadata",
     "ProfileNamed",
     "ProfileNotFound",
@@ -109,7 +132,9 @@ __all__ = [
     "ResultView",
     "RetryPolicy",
     "Rules",
+    "RulesChanged",
     "RulesVersionNotFound",
+    "Scope",
     "ScopeMissing",
     "SecretsNotShown",
     "ServiceError",
@@ -121,17 +146,21 @@ __all__ = [
     "ShardStatus",
     "ShardUnavailable",
     "SortOrder",
+    "Source",
+    "SourceNotFound",
     "Space",
     "SpaceNameTaken",
     "SpaceNotFound",
     "StorageCorrupt",
     "StorageFull",
+    "TailedEvent",
     "TlsConfig",
     "Trait",
     "TraitClass",
     "UnifyClient",
     "UnifyClientError",
     "Unimplemented",
+    "Violation",
     "alias",
     "group",
     "identify",

@@ -2,102 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
-from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
-import grpc.aio
-
-from unify_client import operations
+from unify_client import ingest_operations
+from unify_client.async_administration import AsyncAdministration
+from unify_client.async_profiles import AsyncProfiles
 from unify_client.async_stream import AsyncStream, AsyncStreamMethod
-from unify_client.connection import STREAM_METHOD, STREAM_PATH, Call, Connection, stubs_of
-from unify_client.errors import ClientClosed, EventRejected, ServiceError, UnifyClientError
+from unify_client.connection import STREAM_METHOD, STREAM_PATH, Call
+from unify_client.errors import EventRejected, ServiceError, UnifyClientError
 from unify_client.events import Event
-from unify_client.names import ProfileNamed
-from unify_client.operations import Operation, PagedOperation, ProfilePart
-from unify_client.profiles import Profile, ProfileEvent, ProfileExternalId, Trait
 from unify_client.requests import chunks_of
 from unify_client.results import EventResult
-from unify_client.settings import MESSAGE_BYTES_MAX, Keepalive, RetryPolicy, TlsConfig
-from unify_client.spaces import CreatedSpace, Rules, ServiceStatus, Space
-from unify_client.vocabulary import Ack, ResultView, SortOrder, TraitClass
+from unify_client.vocabulary import Ack, ResultView
 from unify_client.window import WINDOW, Batches, RawRequest, Window, raw_request
 from unify_grpc._pb.unify.v1.ingest_service_pb2 import IngestStreamResponse
 
 T = TypeVar("T")
 
 
-class AsyncUnifyClient:
+class AsyncUnifyClient(AsyncProfiles, AsyncAdministration):
     """Talks to a Unify service without blocking the event loop.
 
     Belongs to the loop in which it makes its first call. Close it, or use it as an asynchronous
     context manager. Methods mean what they mean in UnifyClient.
     """
-
-    def __init__(
-        self,
-        address: str = "127.0.0.1:50051",
-        *,
-        key: str,
-        space: str | None = None,
-        timeout_s: float = 10.0,
-        tls: TlsConfig | bool = False,
-        retry: RetryPolicy | None = None,
-        keepalive: Keepalive | None = None,
-        message_bytes_max: int = MESSAGE_BYTES_MAX,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        """Prepares a connection, which is made with the first call; arguments as in UnifyClient."""
-        self._connection = Connection(
-            address,
-            key=key,
-            space=space,
-            timeout_s=timeout_s,
-            tls=tls,
-            retry=retry,
-            keepalive=keepalive,
-            message_bytes_max=message_bytes_max,
-            clock=clock,
-            chance=chance,
-        )
-        self._sleep = sleep
-        self._closed = False
-        # Opened with the first call: a channel belongs to a loop, and there may be none yet.
-        self._opened: _Opened | None = None
-
-    async def close(self) -> None:
-        """Closes the connection; calls under way fail. Harmless if repeated."""
-        self._closed = True
-        if self._opened:
-            await self._opened.channel.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    # --- Events -------------------------------------------------------------------------------
 
     async def ingest(
         self,
@@ -119,7 +49,7 @@ class AsyncUnifyClient:
         # Cut as a whole first: an event that cannot be sent is found before any was.
         for chunk in list(chunks_of(events)):
             try:
-                answered = await self._run(operations.ingest(chunk, ack, view), timeout_s)
+                answered = await self._run(ingest_operations.ingest(chunk, ack, view), timeout_s)
             except UnifyClientError as error:
                 error.results_before = tuple(results)
                 raise
@@ -159,145 +89,6 @@ class AsyncUnifyClient:
         """
         return self._exchange(_raw(requests), Window(window))
 
-    # --- Profiles -----------------------------------------------------------------------------
-
-    async def get_profile(
-        self, name: ProfileNamed, *, parts: Iterable[ProfilePart] | None = None
-    ) -> Profile:
-        """Returns the profile that goes by a name, or only some parts of it.
-
-        A name is a segment_id, `type:value`, or an Identifier. Raises ProfileNotFound.
-        """
-        return await self._run(operations.get_profile(name, parts))
-
-    def list_traits(
-        self,
-        name: ProfileNamed,
-        *,
-        include: Iterable[str] = (),
-        trait_class: TraitClass | None = None,
-        verbose: bool = False,
-        page_size: int | None = None,
-    ) -> AsyncIterator[Trait]:
-        """Returns a profile's traits by name, those in `include` or all, page after page.
-
-        With `verbose`, source, time and message id come along. So lists here are: what is
-        returned asks for the next page when it is reached; without a `page_size`, pages are as
-        large as the service allows.
-        """
-        return self._walk(
-            operations.list_traits(
-                name,
-                include=include,
-                trait_class=trait_class,
-                verbose=verbose,
-                page_size=page_size,
-            )
-        )
-
-    def list_external_ids(
-        self, name: ProfileNamed, *, include: Iterable[str] = (), page_size: int | None = None
-    ) -> AsyncIterator[ProfileExternalId]:
-        """Returns a profile's identifiers by priority, of the types in `include` or all."""
-        return self._walk(operations.list_external_ids(name, include=include, page_size=page_size))
-
-    def list_events(
-        self,
-        name: ProfileNamed,
-        *,
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        types: Iterable[str] = (),
-        sort: SortOrder = SortOrder.DESCENDING,
-        page_size: int | None = None,
-    ) -> AsyncIterator[ProfileEvent]:
-        """Returns a profile's history strictly between two event times.
-
-        `include` and `exclude` are names of events; `types` are kinds of calls, by default track,
-        page and screen.
-        """
-        return self._walk(
-            operations.list_events(
-                name,
-                start_time=start_time,
-                end_time=end_time,
-                include=include,
-                exclude=exclude,
-                types=types,
-                sort=sort,
-                page_size=page_size,
-            )
-        )
-
-    # --- Administration -----------------------------------------------------------------------
-
-    async def create_space(
-        self,
-        name: str,
-        rules: Mapping[str, Any] | None = None,
-        *,
-        request_id: str | None = None,
-    ) -> CreatedSpace:
-        """Creates a space with a write key and an access token, ready for use.
-
-        `rules` is the document of rules, or None for the default ones. `request_id`, a UUID,
-        makes a repetition by the caller harmless. Raises SpaceNameTaken; SecretsNotShown where
-        the space was created and the answer with its secrets was lost.
-        """
-        return await self._run(operations.create_space(name, rules, request_id))
-
-    async def get_space(self, space: str) -> Space:
-        """Returns a space by its id or its name. Raises SpaceNotFound."""
-        return await self._run(operations.get_space(space))
-
-    def list_spaces(self, *, page_size: int | None = None) -> AsyncIterator[Space]:
-        """Returns all spaces, the oldest first."""
-        return self._walk(operations.list_spaces(page_size))
-
-    async def get_rules(self, space: str = "", *, version: int = 0) -> Rules:
-        """Returns the rules of a space as they stand, or as they stood in an earlier version.
-
-        An access token needs no `space`: it has its own.
-        """
-        return await self._run(operations.get_rules(space, version))
-
-    async def get_status(self) -> ServiceStatus:
-        """Returns how the parts of the service are doing."""
-        return await self._run(operations.get_status())
-
-    # --- How calls are made -------------------------------------------------------------------
-
-    async def _run(self, operation: Operation[T], timeout_s: float | None = None) -> T:
-        call = Call(operation.method)
-        attempts = self._connection.attempts(
-            timeout_s=timeout_s, after_deadline=operation.after_deadline
-        )
-        while True:
-            method = getattr(self._open().stubs[operation.service], operation.method)
-            try:
-                response = await method(
-                    operation.request,
-                    timeout=attempts.timeout_s(),
-                    metadata=self._connection.metadata(call.request_id),
-                )
-            except grpc.RpcError as error:
-                failure = call.failure(error)
-            else:
-                return operation.read(response)
-            # Outside of `except`, so that no error of gRPC hangs on ours.
-            await self._sleep(attempts.pause_s(failure))
-
-    async def _walk(self, operation: PagedOperation[T]) -> AsyncIterator[T]:
-        page_token = ""
-        while True:
-            items, page_token = await self._run(operation.page(page_token))
-            for item in items:
-                yield item
-            if not page_token:
-                return
-
     async def _exchange(
         self, requests: AsyncIterator[bytes], window: Window
     ) -> AsyncGenerator[IngestStreamResponse, None]:
@@ -333,34 +124,15 @@ class AsyncUnifyClient:
 
     def _open_stream(self, window: Window) -> AsyncStream:
         call = Call(STREAM_METHOD)
+        # Bytes go through as they are: a request is written once, however often it is sent.
+        stream_method: AsyncStreamMethod = self._open().channel.stream_stream(
+            STREAM_PATH, response_deserializer=IngestStreamResponse.FromString
+        )
         return AsyncStream(
-            self._open().stream_method,
+            stream_method,
             call=call,
             metadata=self._connection.metadata(call.request_id),
             requests=window.unanswered,
-        )
-
-    def _open(self) -> _Opened:
-        if self._closed:
-            raise ClientClosed("The client is closed.")
-        self._opened = self._opened or _Opened(self._connection)
-        return self._opened
-
-
-class _Opened:
-    """A channel and what is called through it."""
-
-    def __init__(self, connection: Connection) -> None:
-        address, options = connection.address, connection.options()
-        credentials = connection.tls_credentials()
-        if credentials is None:
-            self.channel = grpc.aio.insecure_channel(address, options=options)
-        else:
-            self.channel = grpc.aio.secure_channel(address, credentials, options=options)
-        self.stubs = stubs_of(self.channel)
-        # Bytes go through as they are: a request is written once, however often it is sent.
-        self.stream_method: AsyncStreamMethod = self.channel.stream_stream(
-            STREAM_PATH, response_deserializer=IngestStreamResponse.FromString
         )
 
 

@@ -61,8 +61,13 @@ class Connection:
         self._retry = retry or RetryPolicy()
         self._keepalive = keepalive or Keepalive()
         self._message_bytes_max = message_bytes_max
-        self._clock = clock
+        self.clock = clock
         self._chance = chance
+
+    @property
+    def patience_s(self) -> float:
+        """How long after its first failure a request may still be under way."""
+        return self._retry.deadline_s
 
     def options(self) -> list[tuple[str, Any]]:
         """Returns the options of a channel."""
@@ -102,7 +107,7 @@ class Connection:
             self._retry,
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
             after_deadline=after_deadline,
-            clock=self._clock,
+            clock=self.clock,
             chance=self._chance,
         )
 

@@ -56,15 +56,15 @@ class ClientClosed(UnifyClientError):
 
 
 class SecretsNotShown(UnifyClientError):
-    """A space exists, but its secrets were in a reply that never arrived; create others.
+    """Something was created, but its secrets were in a reply that never arrived; create another.
 
     Attributes:
-        space_id: The space that was created.
+        created_id: The id of the space, source or access token that was created.
     """
 
-    def __init__(self, space_id: str) -> None:
-        self.space_id = space_id
-        super().__init__(f"Space {space_id} was created, and its secrets are shown no more.")
+    def __init__(self, what: str, created_id: str) -> None:
+        self.created_id = created_id
+        super().__init__(f"{what} {created_id} was created, and its secrets are shown no more.")
 
 
 class ServiceError(UnifyClientError):
@@ -128,10 +128,40 @@ class SpaceNotFound(NotFound):
     REASON = "SPACE_NOT_FOUND"
 
 
+class SourceNotFound(NotFound):
+    """The space has no such source."""
+
+    REASON = "SOURCE_NOT_FOUND"
+
+
+class AccessTokenNotFound(NotFound):
+    """The space has no such access token."""
+
+    REASON = "ACCESS_TOKEN_NOT_FOUND"
+
+
+class IdentifierNotFound(NotFound):
+    """The profile does not have that identifier."""
+
+    REASON = "IDENTIFIER_NOT_FOUND"
+
+
 class RulesVersionNotFound(NotFound):
     """The rules never had that version."""
 
     REASON = "RULES_VERSION_NOT_FOUND"
+
+
+class IdentifierNotDeletable(ServiceError):
+    """The identifier cannot be parted from its profile."""
+
+    REASON = "IDENTIFIER_NOT_DELETABLE"
+
+
+class RulesChanged(ServiceError):
+    """Another version of the rules holds than the one that was expected."""
+
+    REASON = "RULES_CHANGED"
 
 
 class AlreadyExists(ServiceError):
@@ -217,9 +247,10 @@ class ServiceFailed(ServiceError):
 _BY_REASON: dict[str, type[ServiceError]] = {
     error.REASON: error
     for error in (
-        RequestInvalid, ProfileNotFound, SpaceNotFound, RulesVersionNotFound, SpaceNameTaken,
-        RequestIdReused, CredentialInvalid, ScopeMissing, ShardOverloaded, StorageFull,
-        ShardUnavailable, LinkUndecided, StorageCorrupt, ServiceFailed,
+        RequestInvalid, ProfileNotFound, SpaceNotFound, SourceNotFound, AccessTokenNotFound,
+        IdentifierNotFound, RulesVersionNotFound, IdentifierNotDeletable, RulesChanged,
+        SpaceNameTaken, RequestIdReused, CredentialInvalid, ScopeMissing, ShardOverloaded,
+        StorageFull, ShardUnavailable, LinkUndecided, StorageCorrupt, ServiceFailed,
     )
 }  # fmt: skip
 

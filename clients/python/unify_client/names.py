@@ -12,6 +12,29 @@ ProfileNamed = str | Identifier
 """What names a profile: a segment_id, `type:value`, or an Identifier."""
 
 
+def identifier_of(name: ProfileNamed, collection: str | None = None) -> identity_pb2.Identifier:
+    """Returns an identifier, or the beginning of one, for the wire.
+
+    A text is `type:value`, of that collection or of its type's own; an Identifier brings one.
+    """
+    if isinstance(name, str):
+        name = _parsed(name)
+        name = Identifier(collection or name.collection, name.type, name.value)
+    try:
+        return _to_wire(name)
+    except UnicodeEncodeError:
+        # Its own text would repeat the value.
+        pass
+    raise ArgumentInvalid("An identifier holds half of a surrogate pair.")
+
+
+def collection_of(name: identity_pb2.ProfileName) -> str:
+    """Returns the collection of a profile, `users` or `accounts`, as its name tells it."""
+    if name.HasField("segment_id"):
+        return "accounts" if name.segment_id.startswith("acc_") else "users"
+    return name.identifier.collection or "users"
+
+
 def profile_name(name: ProfileNamed) -> identity_pb2.ProfileName:
     """Returns a profile's name for the wire.
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from unify_client.identifiers import ExternalId
-from unify_client.results import Drop, drop
-from unify_client.times import time_of
-from unify_grpc._pb.unify.v1 import profile_pb2
+from unify_client.identifiers import ExternalId, Identifier
+from unify_client.results import Drop, drop, identifier
+from unify_client.times import optional_time_of, time_of
+from unify_grpc._pb.unify.v1 import profile_pb2, profile_service_pb2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +106,37 @@ class ProfileEvent:
     """The identifiers that were left out."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileLink:
+    """Joins a profile to one of the other collection: a person to an account, or the reverse."""
+
+    to_collection: str
+    """`users` or `accounts`: that of the other profile."""
+    segment_id: str
+    """The canonical id of the other profile."""
+    external_ids: tuple[ProfileExternalId, ...]
+    """The other profile's identifiers by priority, at most 25."""
+    created_time: datetime
+    """The time of the first event that named both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedExternalIds:
+    """What was parted from a profile."""
+
+    segment_id: str
+    """The canonical id of the profile."""
+    external_ids: tuple[Identifier, ...]
+    """The identifiers, normalised."""
+
+
 def trait(message: profile_pb2.Trait) -> Trait:
     """Returns a trait of the wire."""
-    has_time = message.HasField("updated_time")
     return Trait(
         name=message.name,
         value=json.loads(message.value_json),
         source_id=message.source_id or None,
-        updated_time=time_of(message.updated_time) if has_time else None,
+        updated_time=optional_time_of(message, "updated_time"),
         message_id=message.message_id or None,
     )
 
@@ -160,6 +183,26 @@ def profile_event(message: profile_pb2.ProfileEvent) -> ProfileEvent:
         context=_object(message.context_json),
         traits=_object(message.traits_json),
         drops=tuple(map(drop, message.drops)),
+    )
+
+
+def deleted_external_ids(
+    message: profile_service_pb2.DeleteExternalIdsResponse,
+) -> DeletedExternalIds:
+    """Returns what was deleted from the wire."""
+    return DeletedExternalIds(
+        segment_id=message.segment_id,
+        external_ids=tuple(map(identifier, message.deleted_external_ids)),
+    )
+
+
+def profile_link(message: profile_pb2.ProfileLink) -> ProfileLink:
+    """Returns a link of the wire."""
+    return ProfileLink(
+        to_collection=message.to_collection,
+        segment_id=message.segment_id,
+        external_ids=tuple(map(profile_external_id, message.external_ids)),
+        created_time=time_of(message.created_time),
     )
 
 

@@ -82,3 +82,8 @@ def drop(message: identity_pb2.Drop) -> Drop:
         Identifier(message.collection, message.type, message.value),
         _drop_reason_of(message.reason) or DropReason.UNRECOGNIZED,
     )
+
+
+def identifier(message: identity_pb2.Identifier) -> Identifier:
+    """Returns an identifier of the wire."""
+    return Identifier(message.collection, message.type, message.value)

@@ -49,7 +49,7 @@ class RetryPolicy:
     """When a failed request is sent again, unchanged and so without a second effect.
 
     Sent again are requests that failed with UNAVAILABLE, with RESOURCE_EXHAUSTED where the service
-    asks for it, and events also after DEADLINE_EXCEEDED.
+    asks for it; events, and changes whose answer holds no secret, also after DEADLINE_EXCEEDED.
     """
 
     deadline_s: float = 30.0

@@ -1,17 +1,15 @@
-"""What administration returns, as callers read it: spaces, rules, the service's own state."""
+"""Spaces, their rules and what was changed in them, as callers read it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from unify_client.times import time_of
-from unify_client.vocabulary import ServingState, reader_of
-from unify_grpc._pb.unify.v1 import operations_service_pb2, space_pb2, space_service_pb2
-
-_state_of = reader_of(ServingState)
+from unify_grpc._pb.unify.v1 import space_pb2, space_service_pb2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,50 +53,21 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardStatus:
-    """How one shard is doing; counts are since the store was made."""
+class AuditEntry:
+    """One administrative change: who, what, when."""
 
-    shard: int
-    state: ServingState
-    events_count: int
-    identifiers_count: int
-    profiles_count: int
-    links_pending_count: int
-    log_position: int
-    checkpoint_position: int
-    store_size_bytes: int
-    store_size_max_bytes: int
-    start_time: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeActorStatus:
-    """How one merge actor is doing; counts are since the store was made."""
-
-    merge_actor: int
-    state: ServingState
-    links_decided_count: int
-    merges_count: int
-    journal_sequence: int
-    pushes_unconfirmed_count: int
-    start_time: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
-    """How the service is doing."""
-
-    version: str
-    start_time: datetime
-    ready: bool
-    """Whether all shards and merge actors serve."""
-    shards: tuple[ShardStatus, ...]
-    """By number; those that do not answer are missing."""
-    merge_actors: tuple[MergeActorStatus, ...]
-    unreachable: tuple[str, ...]
-    """The parts that did not answer, such as `shard-1`."""
-    shards_count: int
-    shard_map_epoch: int
+    audit_entry_id: str
+    space_id: str
+    created_time: datetime
+    """When the change took effect."""
+    actor: str
+    """The `access_token_id` of the token that did it; `admin` for an admin token."""
+    action: str
+    """The method that did it, such as `SetRules`."""
+    request_id: str
+    """What names the call in the service's logs."""
+    details: Mapping[str, Any]
+    """What was changed, without secrets and values of identifiers."""
 
 
 def space(message: space_pb2.Space) -> Space:
@@ -133,43 +102,14 @@ def rules(message: space_pb2.Rules) -> Rules:
     )
 
 
-def service_status(message: operations_service_pb2.GetStatusResponse) -> ServiceStatus:
-    """Returns the service's state from the wire."""
-    return ServiceStatus(
-        version=message.version,
-        start_time=time_of(message.start_time),
-        ready=message.ready,
-        shards=tuple(map(_shard_status, message.shards)),
-        merge_actors=tuple(map(_merge_actor_status, message.merge_actors)),
-        unreachable=tuple(message.unreachable),
-        shards_count=message.shards_count,
-        shard_map_epoch=message.shard_map_epoch,
-    )
-
-
-def _shard_status(message: operations_service_pb2.ShardStatus) -> ShardStatus:
-    return ShardStatus(
-        shard=message.shard,
-        state=_state_of(message.state) or ServingState.UNRECOGNIZED,
-        events_count=message.events_count,
-        identifiers_count=message.identifiers_count,
-        profiles_count=message.profiles_count,
-        links_pending_count=message.links_pending_count,
-        log_position=message.log_position,
-        checkpoint_position=message.checkpoint_position,
-        store_size_bytes=message.store_size_bytes,
-        store_size_max_bytes=message.store_size_max_bytes,
-        start_time=time_of(message.start_time),
-    )
-
-
-def _merge_actor_status(message: operations_service_pb2.MergeActorStatus) -> MergeActorStatus:
-    return MergeActorStatus(
-        merge_actor=message.merge_actor,
-        state=_state_of(message.state) or ServingState.UNRECOGNIZED,
-        links_decided_count=message.links_decided_count,
-        merges_count=message.merges_count,
-        journal_sequence=message.journal_sequence,
-        pushes_unconfirmed_count=message.pushes_unconfirmed_count,
-        start_time=time_of(message.start_time),
+def audit_entry(message: space_pb2.AuditEntry) -> AuditEntry:
+    """Returns an entry of the audit trail from the wire."""
+    return AuditEntry(
+        audit_entry_id=message.audit_entry_id,
+        space_id=message.space_id,
+        created_time=time_of(message.created_time),
+        actor=message.actor,
+        action=message.action,
+        request_id=message.request_id,
+        details=json.loads(message.details_json) if message.details_json else {},
     )

@@ -2,7 +2,7 @@
 
 It serves on a free port of the loopback interface, remembers what arrives, and fails when it is
 told to. It does not resolve who is who: every event of a first identifier gets that identifier's
-segment_id. Reads answer what `reply` was given.
+segment_id. Reads and administration answer what `reply` was given.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class FakeUnify:
         times: int = 1,
         stored: bool = False,
     ) -> None:
-        """Fails requests to come; those of a stream count one by one.
+        """Fails requests to come; those of a stream count one by one, as do answers of a tail.
 
         Args:
             method: The method's name, such as `Ingest`.
@@ -156,7 +156,10 @@ class FakeUnify:
             self._rejections[message_id] = reason
 
     def reply(self, method: str, *responses: Message) -> None:
-        """Answers the next requests of a read, one after another, and the rest by the last."""
+        """Answers the next requests of a method, one after another, and the rest by the last.
+
+        Those of `TailEvents` are streamed, each once; then the tail waits for whoever ends it.
+        """
         with self._lock:
             self._replies[method] = deque(responses)
 
@@ -188,6 +191,32 @@ class FakeUnify:
         if response is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "The test gave no reply for this method.")
         return response
+
+    def tail(self, request: Any, context: grpc.ServicerContext) -> Iterator[Message]:
+        """Answers one tail; what the server calls."""
+        ended = Event()
+        if not context.add_callback(ended.set):
+            return
+        with self._lock:
+            self.streams_count += 1
+            self.received.append(
+                Received("TailEvents", request, dict(context.invocation_metadata()))
+            )
+            replies = self._replies.get("TailEvents")
+        if replies is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "The test gave no reply for this method.")
+        while True:
+            self._answering.wait()
+            with self._lock:
+                plan = self._plans["TailEvents"]
+                failure = plan.popleft() if plan else None
+                response = replies.popleft() if replies and not failure else None
+            if failure:
+                _abort(context, failure)
+            if response is None:
+                ended.wait()
+                return
+            yield response
 
     def _respond(self, method: str, request: Any) -> Message | None:
         if method == "Ingest":
@@ -261,6 +290,8 @@ class _Methods(grpc.GenericRpcHandler):
         }
         if method == "IngestStream":
             return grpc.stream_stream_rpc_method_handler(self._stream, **codec)
+        if method == "TailEvents":
+            return grpc.unary_stream_rpc_method_handler(self._fake.tail, **codec)
         return grpc.unary_unary_rpc_method_handler(
             lambda request, context: self._fake.take(method, request, context), **codec
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from unify_client.errors import ArgumentInvalid
@@ -27,6 +28,16 @@ def timestamp_of(field: str, time: datetime) -> Timestamp:
     )
 
 
+def optional_timestamp_of(field: str, time: datetime | None) -> Timestamp | None:
+    """Returns a time for the wire; None where there is none, which leaves the field absent."""
+    return None if time is None else timestamp_of(field, time)
+
+
 def time_of(timestamp: Timestamp) -> datetime:
     """Returns a time of a reply in UTC, cut to the microsecond."""
     return EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
+
+
+def optional_time_of(message: Message, field: str) -> datetime | None:
+    """Returns the time in a field of a reply; None where the field is absent."""
+    return time_of(getattr(message, field)) if message.HasField(field) else None

@@ -15,6 +15,7 @@ from unify_grpc._pb.unify.v1 import (
     ingest_service_pb2,
     operations_service_pb2,
     profile_service_pb2,
+    space_pb2,
 )
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -108,6 +109,20 @@ class SortOrder(StrEnum):
     """The newest first."""
 
 
+class Scope(StrEnum):
+    """What an access token may be used for."""
+
+    READ = "READ"
+    """Reading profiles, events, violations and explanations."""
+    PII = "PII"
+    """Seeing identifiers, traits and payloads as they are; without it they come masked."""
+    DELETE = "DELETE"
+    """Deleting identifiers from profiles."""
+    RULES = "RULES"
+    """Reading, setting and rehearsing the space's rules."""
+    UNRECOGNIZED = "UNRECOGNIZED"
+
+
 class ServingState(StrEnum):
     """Whether a part of the service takes part."""
 
@@ -129,6 +144,7 @@ WIRE_ENUMS: tuple[tuple[type[StrEnum], Any, str], ...] = (
     (RejectionReason, identity_pb2.RejectionReason, "REJECTION_REASON_"),
     (TraitClass, profile_service_pb2.TraitClass, "TRAIT_CLASS_"),
     (SortOrder, profile_service_pb2.SortOrder, "SORT_ORDER_"),
+    (Scope, space_pb2.Scope, "SCOPE_"),
     (ServingState, operations_service_pb2.ServingState, "SERVING_STATE_"),
 )
 

@@ -1,9 +1,8 @@
-"""Reads and administration by the blocking client, each call answered by hand."""
+"""Reads by the blocking client, each call answered by hand."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import grpc
 import pytest
@@ -12,21 +11,15 @@ from unify_client import (
     DeadlineExceeded,
     Identifier,
     ProfileNotFound,
-    SecretsNotShown,
     ShardOverloaded,
     SortOrder,
 )
 
 from tests.unit.client.driving import Driven, Failure, refused
 from unify_grpc._pb.unify.v1 import (
-    operations_service_pb2,
     profile_pb2,
     profile_service_pb2,
-    space_pb2,
-    space_service_pb2,
 )
-
-UNAVAILABLE = Failure(grpc.StatusCode.UNAVAILABLE)
 
 
 @pytest.mark.parametrize(
@@ -193,91 +186,3 @@ def test_identifiers_are_listed() -> None:
 
     assert ("email", "jane@example.com") == (listed.type, listed.id)
     assert 25 == driven.taken[0].request.page_size
-
-
-def created(*, write_key: str) -> space_service_pb2.CreateSpaceResponse:
-    """Returns the answer to a creation."""
-    return space_service_pb2.CreateSpaceResponse(
-        space={"space_id": "spc_1", "name": "shop", "rules_version": 1},
-        source_id="src_1",
-        write_key=write_key,
-        access_token_id="tok_1",
-        access_token="t" if write_key else "",
-    )
-
-
-def test_a_space_is_created_with_its_secrets() -> None:
-    """Rules go out as JSON with an id for repetitions; secrets stay out of the repr."""
-    driven = Driven()
-    rules = {"lowercase_email": False}
-    space = driven.answer(
-        "SpaceService",
-        "CreateSpace",
-        lambda: driven.client.create_space("shop", rules),
-        UNAVAILABLE,
-        created(write_key="wk"),
-    )
-
-    assert ("spc_1", "wk", "t") == (space.space_id, space.write_key, space.access_token)
-    assert "wk" not in repr(space)
-    assert b'{"lowercase_email":false}' == driven.taken[0].request.rules_json
-    assert 1 == len({taken.request.request_id for taken in driven.taken})
-
-
-def test_a_space_whose_secrets_were_lost_is_an_error_that_names_it() -> None:
-    """The first answer was lost and the second holds no secrets: the caller has to know."""
-    driven = Driven()
-    with pytest.raises(SecretsNotShown) as raised:
-        driven.answer(
-            "SpaceService",
-            "CreateSpace",
-            lambda: driven.client.create_space("shop"),
-            UNAVAILABLE,
-            created(write_key=""),
-        )
-    assert "spc_1" == raised.value.space_id
-
-
-@pytest.mark.parametrize(
-    ("service", "method", "call", "reply", "expected"),
-    [
-        (
-            "SpaceService",
-            "GetSpace",
-            lambda client: client.get_space("shop").space_id,
-            space_service_pb2.GetSpaceResponse(space=space_pb2.Space(space_id="spc_1")),
-            "spc_1",
-        ),
-        (
-            "SpaceService",
-            "ListSpaces",
-            lambda client: [space.name for space in client.list_spaces()],
-            space_service_pb2.ListSpacesResponse(spaces=[space_pb2.Space(name="shop")]),
-            ["shop"],
-        ),
-        (
-            "SpaceService",
-            "GetRules",
-            lambda client: client.get_rules("shop", version=2).document,
-            space_service_pb2.GetRulesResponse(rules=space_pb2.Rules(rules_json=b'{"caps":{}}')),
-            {"caps": {}},
-        ),
-        (
-            "OperationsService",
-            "GetStatus",
-            lambda client: [shard.state for shard in client.get_status().shards],
-            operations_service_pb2.GetStatusResponse(
-                shards=[operations_service_pb2.ShardStatus(state="SERVING_STATE_FULL")],
-                merge_actors=[operations_service_pb2.MergeActorStatus()],
-            ),
-            ["FULL"],
-        ),
-    ],
-)
-def test_administration_reads_are_typed(
-    service: str, method: str, call: Any, reply: Any, expected: object
-) -> None:
-    """Spaces, rules and status come as data of this client."""
-    driven = Driven()
-
-    assert expected == driven.answer(service, method, lambda: call(driven.client), reply)

@@ -159,6 +159,14 @@ def test_an_open_quotation_stays_in_its_own_pattern() -> None:
     assert rules.verdict("user_id", "aXb")[1] is None
 
 
+def test_an_empty_pattern_is_in_every_value() -> None:
+    """It blocks a type whole, as RE2 reads it: nothing is not the same as no pattern."""
+    rules = rules_of(identifiers=[{"type": "phone", "blocked": [{"pattern": ""}]}])
+
+    assert ("1", DropReason.BLOCKED) == rules.verdict("phone", "1")
+    assert ("1", None) == rules.verdict("fax", "1")
+
+
 def test_patterns_too_large_together_still_block() -> None:
     """Patterns that outgrow the memory of one automaton are searched for one by one."""
     patterns = [{"pattern": f"{letter}.{{900}}[a-z]{{90}}z"} for letter in "abcdefghijklmnopqrst"]

@@ -76,7 +76,9 @@ class OneMerge:
 
     def acknowledge(self, push: SendPush, voids: Iterable[Void] = ()) -> None:
         """Acks a push."""
-        self.execute(self.machine.pushed(push.shard, push.number, list(voids)))
+        self.execute(
+            self.machine.pushed(push.shard, push.number, list(voids), self.store.next_number)
+        )
 
     def finish(
         self,

@@ -89,7 +89,8 @@ class OneShard:
             assert sum(row.counts) == row.event_count
             if row.root == row_key[1:]:
                 assert self.store.get(rows.PROFILE + row.root), "a pointer before its target"
-        for _, anchor in self.store.scan(rows.PENDING):
+        for _, mark in self.store.scan(rows.PENDING):
+            anchor = rows.anchor_in(mark)
             assert self.store.get(rows.MEMBER + anchor), "a mark without its anchor's row"
 
 

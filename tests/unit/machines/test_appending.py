@@ -9,7 +9,7 @@ import pytest
 from tests.unit.machines.frames import RECEIVED_US, SOURCE, T0, batch, frame, key, member
 from tests.unit.machines.one_shard import outcomes, roots
 from unify_grpc.machines.batch import FLAG_HISTORY, FLAG_TRAITS
-from unify_grpc.machines.links import BindingPush, MemoryPush, Push, partner_of
+from unify_grpc.machines.links import AgePush, BindingPush, MemoryPush, Push, partner_of
 from unify_grpc.machines.pushed_rows import PARTNERS_MAX
 from unify_grpc.machines.reads import Gather, Gathered, Locate, Located
 from unify_grpc.machines.rows import NO_MEMBER
@@ -26,9 +26,9 @@ def bind(name: str, root: str, seq: int = 1) -> BindingPush:
     )
 
 
-def remember(anchor: str, *partners: str, seq: int = 1, epoch: int = 0) -> MemoryPush:
+def remember(anchor: str, *partners: str, epoch: int = 0) -> MemoryPush:
     """Returns link memory of an anchor."""
-    return MemoryPush(member(anchor), seq, epoch, [partner_of(key(each)) for each in partners])
+    return MemoryPush(member(anchor), epoch, [partner_of(key(each)) for each in partners])
 
 
 def test_one_identifier_founds_its_profile_at_once(shard: OneShard) -> None:
@@ -121,14 +121,15 @@ def test_remembered_partners_are_no_novel_link(shard: OneShard) -> None:
 
 
 def test_partners_of_another_epoch_are_not_used(shard: OneShard) -> None:
-    """Memory older than the space's last non-monotone change says nothing any more."""
+    """Memory older than the profile's last ageing says nothing any more."""
     shard.append(frame("user_id:a", "email:b@1"))
     shard.push(
         Push(
             bindings=[bind("user_id:a", "email:b@1")],
-            memories=[remember("user_id:a", "email:b@1", epoch=3)],
+            memories=[remember("user_id:a", "email:b@1")],
         )
     )
+    shard.push(Push(ages=[AgePush(member("user_id:a"), 1, 0, 3)]))
 
     assert ["PENDING"] == outcomes(shard.append(frame("user_id:a", "email:b@1", message_id="m2")))
 
@@ -138,7 +139,7 @@ def test_partners_are_compared_whole(shard: OneShard) -> None:
     shard.append(frame("user_id:a", "email:b@1"))
     one, other = partner_of(key("email:x@1")), partner_of(key("email:y@1"))
     across = (one + other)[4:12]
-    shard.push(Push(memories=[MemoryPush(member("user_id:a"), 1, 0, [one, other])]))
+    shard.push(Push(memories=[MemoryPush(member("user_id:a"), 0, [one, other])]))
     packed = frame("user_id:a", "email:z@1", message_id="m2")
     forged = packed.replace(key("email:z@1"), key("email:z@1")[:8] + across)
 

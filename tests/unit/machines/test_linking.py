@@ -228,7 +228,7 @@ def test_a_founding_keeps_its_own_link_time(merge: OneMerge) -> None:
     )
 
     assert {("user_id", T0 + 5), ("email", T0 - DAY_US)} == {
-        (type_, joined_us) for _, type_, joined_us, _ in merge.profile("user_id:a").members
+        (type_, joined_us) for _, type_, joined_us, *_ in merge.profile("user_id:a").members
     }
 
 

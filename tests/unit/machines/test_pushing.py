@@ -11,6 +11,7 @@ from tests.unit.machines.one_shard import outcomes
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines import rows
 from unify_grpc.machines.links import (
+    AgePush,
     BindingPush,
     ClearPush,
     MemoryPush,
@@ -115,7 +116,7 @@ def test_the_same_push_twice_changes_nothing(shard: OneShard) -> None:
     push = Push(
         profiles=[profile("user_id:a", "user_id:a", "email:b")],
         bindings=[binding("user_id:a", "user_id:a"), binding("email:b", "user_id:a")],
-        memories=[MemoryPush(member("user_id:a"), 1, 0, [partner_of(key("email:b"))])],
+        memories=[MemoryPush(member("user_id:a"), 0, [partner_of(key("email:b"))])],
         clears=[ClearPush(LINK_POSITION, int(Outcome.CREATED), member("user_id:a"), 1, [])],
     )
     shard.push(push)
@@ -163,10 +164,12 @@ def test_a_founding_that_was_known_is_not_void(shard: OneShard) -> None:
 
 
 def test_memory_of_an_older_epoch_is_ignored(shard: OneShard) -> None:
-    """Once memory was aged, what was decided before it may not come back."""
+    """Once a member was aged, what was decided before it may not come back."""
     shard.append(frame("user_id:a", "email:b"))
-    old = MemoryPush(member("user_id:a"), 9, 1, [partner_of(key("email:old"))])
-    new = MemoryPush(member("user_id:a"), 5, 2, [partner_of(key("email:new"))])
+    old = MemoryPush(member("user_id:a"), 0, [partner_of(key("email:old"))])
+    new = MemoryPush(member("user_id:a"), 2, [partner_of(key("email:new"))])
+    shard.push(Push(memories=[old]))
+    shard.push(Push(ages=[AgePush(member("user_id:a"), 1, 0, 2)]))
     for push in (old, new, old):
         shard.push(Push(memories=[push]))
 
@@ -179,7 +182,7 @@ def test_memory_grows_by_what_is_new(shard: OneShard) -> None:
     shard.append(frame("user_id:a", "email:b"))
     for names in (["email:b"], ["email:b", "phone:c"], ["phone:c"]):
         partners = [partner_of(key(each)) for each in names]
-        shard.push(Push(memories=[MemoryPush(member("user_id:a"), 1, 0, partners)]))
+        shard.push(Push(memories=[MemoryPush(member("user_id:a"), 0, partners)]))
 
     expected = partner_of(key("email:b")) + partner_of(key("phone:c"))
     assert expected == shard.row("user_id:a").partners

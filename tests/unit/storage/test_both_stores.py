@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tests.unit.storage.store_folder import StoreFolder
-    from unify_grpc.machines.shard_reader import RowView
+    from unify_grpc.machines.readable_store import RowView
     from unify_grpc.machines.tables import Changes
     from unify_grpc.storage.store import Store
 
@@ -174,6 +174,25 @@ def test_the_tail_can_be_replayed_again_and_again(host: InMemory | OnDisk) -> No
 
     assert [] == list(store.tail())
     assert b"1" == store.get(b"a")
+
+
+def test_a_reader_lists_a_prefix_in_key_order(host: InMemory | OnDisk) -> None:
+    """Rows of overlays and checkpoints come as one list, the newest value of each, none deleted."""
+    store: AnyStore = host.store
+    write(store, b"r", {b"b1": b"1", b"b2": b"1", b"b3": b"1", b"a": b"1", b"b5": b"1", b"c": b"1"})
+    store.checkpoint()
+    write(store, b"r", {b"b2": b"2", b"b3": None, b"b4": b"2", b"b6": b"2"})
+    for _ in range(2):
+        write(store, b"r", {b"b0": b"3", b"b6": None})
+        with store.reading() as view:
+            listed = view.list_rows(b"b", limit=9)
+            assert [b"b0", b"b1", b"b2", b"b4", b"b5"] == [key for key, _ in listed]
+            assert [b"3", b"1", b"2", b"2", b"1"] == [value for _, value in listed]
+            assert listed[2:4] == view.list_rows(b"b", after=b"b1", limit=2)
+            assert listed[2:] == view.list_rows(b"b", after=b"b1z", limit=9)
+            assert [] == view.list_rows(b"b", after=b"b9", limit=9)
+            assert [] == view.list_rows(b"bb", limit=9)
+        store.checkpoint()
 
 
 def test_scanning_yields_a_prefix_in_key_order(host: InMemory | OnDisk) -> None:

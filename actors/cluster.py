@@ -1,0 +1,133 @@
+"""The actors of a data directory: made here once, looked up by name everywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors import names
+from actors.control_actor import ControlActor, control_options
+from actors.data_dir import DEPLOYMENT_FILE, open_data_dir
+from actors.hosting import HostedStore, decode_answer
+from actors.merge_actor import MergeActor, merge_options
+from actors.ray_backend import RayBackend
+from actors.ray_host import start_ray
+from actors.shard_actor import SHARD_GROUPS, ShardActor, shard_options
+from unify_grpc.machines.control_commands import NewSpace
+from unify_grpc.machines.control_commands import encode as encode_command
+from unify_grpc.machines.control_records import SCOPES
+from unify_grpc.placement.slots import ShardMap
+from unify_grpc.settings import Settings
+from unify_grpc.storage.store import StoreLimits
+
+DEV_SPACE = "dev"
+DEV_WRITE_KEY = "dev_write_key"
+DEV_ACCESS_TOKEN = "dev_access_token"  # noqa: S105 - known on purpose, for loopback only
+DEV_ADMIN_TOKEN = "dev_admin_token"  # noqa: S105 - the same
+START_TIMEOUT_S = 60.0
+
+
+class Cluster:
+    """The actors of one data directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Opens the data directory, starts Ray and the actors, and waits until they are up."""
+        self._settings = settings
+        directory = settings.data_dir.absolute()
+        self.is_new = not (directory / DEPLOYMENT_FILE).exists()
+        self.first_admin_token = ""
+        """Made for a new deployment that was given none; to be shown once."""
+        self.deployment, self._descriptor = open_data_dir(directory, settings.shards)
+        self.shard_map = ShardMap(self.deployment.shard_count)
+        self.ray_address = start_ray(settings, directory)
+        """Of the cluster that the actors live in."""
+        self._limits = StoreLimits(
+            overlay_bytes_max=settings.checkpoint_overlay_bytes_max,
+            tail_bytes_max=settings.checkpoint_tail_bytes_max,
+        )
+        self._actors: dict[str, Any] = {}
+        try:
+            self._make_actors(directory)
+            pings = [actor.ping.remote() for actor in self._actors.values()]
+            ray.get(pings, timeout=START_TIMEOUT_S)
+            self._found()
+        except BaseException:
+            ray.shutdown()
+            os.close(self._descriptor)
+            raise
+
+    def _make_actors(self, directory: Path) -> None:
+        control = ray.remote(ControlActor).options(**control_options())
+        self._actors[names.CONTROL] = control.remote(self._hosted(directory, names.CONTROL))
+        grouped: Any = ray.remote  # whose types leave concurrency groups out
+        shard_class = grouped(concurrency_groups=SHARD_GROUPS)(ShardActor)
+        for shard in range(self.shard_map.shard_count):
+            name = names.shard_name(shard)
+            self._actors[name] = shard_class.options(**shard_options(name)).remote(
+                shard,
+                self.shard_map,
+                self._hosted(directory, name),
+                self._settings.dedupe_window_days,
+            )
+        merge = ray.remote(MergeActor).options(**merge_options())
+        self._actors[names.MERGE] = merge.remote(
+            self.shard_map, self._hosted(directory, names.MERGE)
+        )
+
+    def _hosted(self, directory: Path, store: str) -> HostedStore:
+        return HostedStore(
+            directory=directory / store,
+            manifest=self.deployment.manifest(store),
+            limits=self._limits,
+            log_level=self._settings.log_level,
+        )
+
+    def _found(self) -> None:
+        """Founds the deployment if it is new, and the space `dev` if it is asked for."""
+        control = self._actors[names.CONTROL]
+        now_us = time.time_ns() // 1000
+        admin = DEV_ADMIN_TOKEN if self._settings.dev else self._settings.admin_token
+        if not admin and self.is_new:
+            admin = self.first_admin_token = "adm_" + secrets.token_urlsafe(32)
+        decode_answer(ray.get(control.found.remote(secrets.token_bytes(32), admin, now_us)))
+        if self._settings.dev:
+            command = NewSpace(
+                name=DEV_SPACE,
+                rules=b"{}",
+                request_id="",
+                author="unify serve --dev",
+                now_us=now_us,
+                space_id="spa_dev",
+                secret=secrets.token_bytes(32),
+                write_key=DEV_WRITE_KEY,
+                source_id="src_dev",
+                access_token=DEV_ACCESS_TOKEN,
+                access_token_id="tok_dev",  # noqa: S106 - an id
+                scopes=list(SCOPES),
+            )
+            decode_answer(ray.get(control.administer.remote(encode_command(command))))
+
+    async def ping_merge(self) -> None:
+        """Returns when the merge actor is up and at work."""
+        await self._actors[names.MERGE].ping.remote()
+
+    def backend(self) -> RayBackend:
+        """Returns how a gateway reaches the actors."""
+        return RayBackend(self.shard_map)
+
+    def close(self) -> None:
+        """Closes all stores, so that no tail is left, and ends Ray."""
+        order = [name for name in self._actors if name not in {names.MERGE, names.CONTROL}]
+        for name in (names.MERGE, *order, names.CONTROL):
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.get(self._actors[name].close.remote(), timeout=START_TIMEOUT_S)
+        for actor in self._actors.values():
+            ray.kill(actor)
+        ray.shutdown()
+        os.close(self._descriptor)

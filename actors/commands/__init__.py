@@ -1,0 +1,1 @@
+"""The commands of `unify` that talk to a running service."""

@@ -1,0 +1,127 @@
+"""Ray as the host of everything: started or joined, and watched.
+
+When Ray's node process or its GCS dies nothing can be repaired from inside (measured on 2.60), so
+the service then ends itself with one line and a code that is not 0: starting it again is the
+recovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors import names
+from actors.hosting import EXIT_CODE
+from unify_grpc.settings import Settings
+from unify_grpc.telemetry.logs import get_logger
+
+WATCH_INTERVAL_S = 1.0
+RAY_PARTS = ("raylet", "gcs_server")
+
+
+def start_ray(settings: Settings, directory: Path) -> str:
+    """Starts Ray in this process, or joins the cluster that the settings name.
+
+    Args:
+        settings: with `ray_address` for a cluster to join.
+        directory: the data directory, which keeps the cluster's token.
+
+    Returns:
+        The address at which further processes join.
+    """
+    # For Ray's own processes, which inherit it. Workers find the code as this process does: a
+    # runtime environment would cost two seconds at every start.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token_file(directory))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    options: dict[str, Any] = {
+        "namespace": names.NAMESPACE,
+        "log_to_driver": settings.log_level == "debug",
+        "logging_level": "error",
+    }
+    if settings.ray_address:
+        context: Any = ray.init(address=settings.ray_address, **options)
+    else:
+        context = ray.init(
+            include_dashboard=False,
+            num_cpus=max(2, os.cpu_count() or 2),
+            object_store_memory=settings.object_store_bytes,
+            **options,
+        )
+    return str(context.address_info["gcs_address"])
+
+
+def _token_file(directory: Path) -> Path:
+    token = directory / "ray-token"
+    if not token.exists():
+        descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return token
+
+
+@contextlib.asynccontextmanager
+async def watched_ray() -> AsyncIterator[None]:
+    """Ends the process when Ray dies, while its context is open."""
+    watch = asyncio.ensure_future(_watch_ray())
+    watch.add_done_callback(_end_without_ray)
+    try:
+        yield
+    finally:
+        watch.remove_done_callback(_end_without_ray)
+        watch.cancel()
+
+
+async def _watch_ray() -> str:
+    """Returns which of Ray's processes is gone, once one is."""
+    processes = _ray_processes()
+    while True:
+        for number, name in processes.items():
+            if not _is_alive(number):
+                return name
+        await asyncio.sleep(WATCH_INTERVAL_S)
+
+
+def _ray_processes() -> dict[int, str]:
+    """Returns this process's children that Ray cannot live without; none if Ray is elsewhere."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                name, parent = _status_of(int(entry.name))[:2]
+                if parent == os.getpid() and name in RAY_PARTS:
+                    found[int(entry.name)] = name
+    return found
+
+
+def _status_of(number: int) -> tuple[str, int, str]:
+    """Returns (name, parent, state) of a process."""
+    text = Path(f"/proc/{number}/stat").read_text()
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    state, parent = rest.split()[:2]
+    return name, int(parent), state
+
+
+def _is_alive(number: int) -> bool:
+    try:
+        return _status_of(number)[2] != "Z"
+    except OSError:
+        return False
+
+
+def _end_without_ray(watch: asyncio.Future[str]) -> None:
+    if watch.cancelled():
+        return
+    get_logger("service").error("ray_died", process=watch.result())
+    sys.stderr.write(f"unify ends: Ray's {watch.result()} died; start it again to recover\n")
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)

@@ -1,0 +1,136 @@
+"""The list of a space's violations: identifiers left out of events, and refused events.
+
+Entries have one size and say enough to be filtered; what they are about is read from the log for
+those that are shown. An event's own entries stand side by side, except that what its link left
+out comes when that is decided.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
+
+from unify_grpc.machines.entry_lists import PART_ENTRIES, EntryList, append_entries
+from unify_grpc.machines.noted_drops import FINGERPRINT_BYTES, NotedDrop, unpack_drops
+from unify_grpc.machines.refusals import refusal_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from unify_grpc.machines.batch import Batch, Frame
+    from unify_grpc.machines.tables import Working
+
+VIOLATIONS: Final = b"v"
+REFUSED: Final = 0x80
+"""Added to the reason of a refusal, so that it is no reason of a drop."""
+REPEATS_SOUGHT_MAX: Final = 8 * PART_ENTRIES
+"""Entries that a repeated refusal is looked for in: a gateway repeats a call within seconds."""
+_ENTRY = struct.Struct("<QqB4s8s")
+
+
+class Entry(NamedTuple):
+    """One violation as it is listed."""
+
+    position: int
+    """Where the log holds the event."""
+    stamp_us: int
+    kind: int
+    """A drop reason, or a reason of refusal plus `REFUSED`."""
+    type_hash: bytes
+    """Of the dropped identifier's type; zeros for a refusal."""
+    fingerprint: bytes
+    """Of the dropped identifier; of a refusal, the mark of its message id."""
+
+
+def hash_type(type_: str) -> bytes:
+    """Returns four bytes that stand for a type of identifier; others may have the same."""
+    return crc32(type_.encode()).to_bytes(4, "big")
+
+
+class ViolationList:
+    """A space's violations as they were at one moment, oldest first."""
+
+    def __init__(self, get: Callable[[bytes], bytes | None], space: int) -> None:
+        """Takes how a row is read, as `EntryList` does."""
+        self._entries = EntryList(get, VIOLATIONS, space, _ENTRY.size)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> Entry:
+        """Returns an entry, counted from the oldest."""
+        return Entry._make(_ENTRY.unpack(self._entries[index]))
+
+
+def note_promotion_drops(
+    working: Working, position: int, frame: Frame, drops: Iterable[NotedDrop]
+) -> None:
+    """Lists what promotion left out of an event that is stored now."""
+    _append(working, frame.space, _drop_entries(position, frame.stamp_us, drops))
+
+
+def note_decided_drops(
+    working: Working, position: int, batch: Batch, drops: Sequence[tuple[int, int]]
+) -> None:
+    """Lists what a decided link left out of its event; once, when its mark is cleared.
+
+    Args:
+        working: rows of the push at hand.
+        position: where the log holds the event.
+        batch: that it was stored in.
+        drops: (index among its identifiers, reason).
+    """
+    frame = batch.frame(position & 0xFFFF)
+    ids = batch.identifiers(position & 0xFFFF)
+    entries = [
+        Entry(
+            position,
+            frame.stamp_us,
+            reason,
+            hash_type(ids[index].type),
+            ids[index].key[:FINGERPRINT_BYTES],
+        )
+        for index, reason in drops
+    ]
+    _append(working, frame.space, entries)
+
+
+def note_refused(working: Working, position: int, batch: Batch, index: int) -> None:
+    """Lists a refused event, and what promotion left out of it."""
+    frame = batch.frame(index)
+    refused = refusal_in(batch, index, frame)
+    entry = Entry(position, frame.stamp_us, REFUSED | refused.reason, bytes(4), frame.mark)
+    drops = _drop_entries(position, frame.stamp_us, refused.drops)
+    _append(working, frame.space, [*drops, entry])
+
+
+def find_refused(working: Working, space: int, stamp_us: int, mark: bytes) -> int | None:
+    """Returns where a refused event is listed already; None if it is new.
+
+    A gateway stamps no two events alike, so stamp and message id name one attempt.
+    """
+    listed = ViolationList(working.get, space)
+    count = len(listed)
+    for at in range(count - 1, max(-1, count - 1 - REPEATS_SOUGHT_MAX), -1):
+        entry = listed[at]
+        if entry.stamp_us == stamp_us and entry.fingerprint == mark and entry.kind & REFUSED:
+            return entry.position
+    return None
+
+
+def promotion_drops(batch: Batch, index: int, frame: Frame) -> list[NotedDrop]:
+    """Returns what promotion left out of a stored event."""
+    return unpack_drops(batch.notes(index, frame))
+
+
+def _drop_entries(position: int, stamp_us: int, drops: Iterable[NotedDrop]) -> list[Entry]:
+    return [
+        Entry(position, stamp_us, drop.reason, hash_type(drop.type), drop.fingerprint)
+        for drop in drops
+    ]
+
+
+def _append(working: Working, space: int, entries: Iterable[Entry]) -> None:
+    packed = b"".join(_ENTRY.pack(*entry) for entry in entries)
+    append_entries(working, VIOLATIONS, space, _ENTRY.size, packed)

@@ -1,0 +1,111 @@
+"""Parting a profile from an identifier: from what a caller names to the merge actor's command."""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from unify_grpc.identity.deletion import DeletionRefusal
+from unify_grpc.identity.identifiers import ACCOUNTS, Identifier, normalise_value
+from unify_grpc.machines.control_commands import Occurrence
+from unify_grpc.machines.deleting import REUSED
+from unify_grpc.machines.deletions import DeleteCommand
+from unify_grpc.placement.members import KEY_BYTES
+from unify_grpc.service.errors import (
+    IdentifierNotDeletableError,
+    IdentifierNotFoundError,
+    RequestIdReusedError,
+)
+
+if TYPE_CHECKING:
+    from unify_grpc.service.backend import Backend
+    from unify_grpc.service.directory import Space
+    from unify_grpc.service.profile_reads import Named, ProfileReader
+
+REFUSALS: Final = {
+    DeletionRefusal.LOOKED_UP_BY: "The identifier to delete must differ from the one in the name.",
+    DeletionRefusal.GROUP_ID: "A group_id cannot be deleted.",
+    DeletionRefusal.LAST_USER_ID: "The last user_id of a profile cannot be deleted.",
+}
+REQUEST_ID_BYTES: Final = 16
+
+
+class Deleter:
+    """Deletes identifiers from profiles of all spaces."""
+
+    def __init__(self, backend: Backend, reader: ProfileReader) -> None:
+        self._backend = backend
+        self._reader = reader
+
+    async def delete(
+        self, space: Space, named: Named, type_: str, value: str, request_id: str
+    ) -> tuple[bytes, Identifier]:
+        """Deletes one identifier; returns the profile's root, and the identifier as normalised.
+
+        Raises:
+            ProfileNotFoundError: there is no such profile.
+            IdentifierNotFoundError: it is not on the profile.
+            IdentifierNotDeletableError: it has to stay there.
+            RequestIdReusedError: the request id was used for another deletion.
+        """
+        lowercase_email = space.view.rules.lowercase_email
+        normalised = normalise_value(type_, value, lowercase_email=lowercase_email)
+        if normalised is None:
+            await self._reader.locate(space, named)
+            raise IdentifierNotFoundError
+        identifier = Identifier(named.collection, type_, normalised)
+        key = space.view.keys.key(identifier)
+        looked_up, named_looked_up = await self._reader.look_up([key, named.key[:KEY_BYTES]])
+        command = DeleteCommand(
+            request_id=_request_id(space, request_id),
+            space=space.record.number,
+            collection=int(named.collection == ACCOUNTS),
+            named=named.key,
+            key=key,
+            type=type_,
+            value=normalised,
+            looked_up=looked_up,
+            named_looked_up=named_looked_up,
+        )
+        deleted = await self._backend.delete(command)
+        if deleted.refusal == REUSED:
+            raise RequestIdReusedError
+        if deleted.refusal == DeletionRefusal.NOT_ON_PROFILE:
+            await self._reader.locate(space, named)
+            raise IdentifierNotFoundError
+        if deleted.refusal:
+            refusal = DeletionRefusal(deleted.refusal)
+            raise IdentifierNotDeletableError(REFUSALS[refusal], refusal=refusal.name)
+        return deleted.root, identifier
+
+    async def note(
+        self, space: Space, segment_id: str, deleted: Identifier, facts: dict[str, Any]
+    ) -> None:
+        """Writes a deletion into the audit trail: who, when, of which profile, never the value.
+
+        Repeated under the same request id it leaves one entry.
+        """
+        details = {
+            "segment_id": segment_id,
+            "collection": deleted.collection,
+            "type": deleted.type,
+        }
+        await self._backend.administer(
+            Occurrence(
+                space=space.record.number,
+                action="DeleteExternalIds",
+                details=msgspec.json.encode(details),
+                **facts,
+            )
+        )
+
+
+def _request_id(space: Space, text: str) -> bytes:
+    """Returns a command's request id: of this space alone; without one from the caller, random."""
+    if not text:
+        return secrets.token_bytes(REQUEST_ID_BYTES)
+    start = space.record.number.to_bytes(4, "big")
+    return blake2b(start + text.encode(), digest_size=REQUEST_ID_BYTES).digest()
