@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEPLOYMENT_FILE = "deployment.json"
 _UNFINISHED = "initialising"
 SHARDS_MIN = 2
-FORMAT = 1
+FORMAT = 2
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +68,11 @@ def _open(directory: Path, shards: int) -> Deployment:
         raise StoreRefusedError(f"{path} is damaged") from error
     if deployment.format > FORMAT:
         raise StoreRefusedError(f"{directory} was made by a newer version")
+    if deployment.format < FORMAT:
+        raise StoreRefusedError(
+            f"{directory} was made by an earlier version (format {deployment.format}), whose rows "
+            f"this one (format {FORMAT}) does not read: serve it with that version"
+        )
     if shards and shards != deployment.shard_count:
         raise StoreRefusedError(
             f"{directory} was made for {deployment.shard_count} shards, not {shards}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -21,14 +21,25 @@ class Formatted(Protocol):
 RowT = TypeVar("RowT", bound=Formatted)
 
 
+_any = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+def _check_format(kind: type[Formatted], found: int, known: int) -> None:
+    if found != known:
+        raise ValueError(f"{kind.__name__} of format {found} is not known here")
+
+
 def checked_decoder(kind: type[RowT], known: int) -> Callable[[bytes], RowT]:
     """Returns a decoder that raises `ValueError` on a row of another format."""
     decode = msgspec.msgpack.Decoder(kind).decode
 
     def decode_checked(data: bytes) -> RowT:
-        row = decode(data)
-        if row.format != known:
-            raise ValueError(f"{kind.__name__} of format {row.format} is not known here")
+        try:
+            row = decode(data)
+        except msgspec.ValidationError:
+            _check_format(kind, _any(data)[0], known)
+            raise
+        _check_format(kind, row.format, known)
         return row
 
     return decode_checked

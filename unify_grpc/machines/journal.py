@@ -17,7 +17,7 @@ from unify_grpc.machines.link_counts import count_decision
 from unify_grpc.machines.links import Founding
 from unify_grpc.machines.tables import Working
 
-FORMAT = 1
+FORMAT = 2
 MEMBER = b"m"
 PROFILE = b"p"
 DECIDED = b"d"

@@ -30,7 +30,7 @@ _U32 = struct.Struct(">I")
 _MEMBER = struct.Struct("<BBBIIqQqQ20sQqQQQIqQqQ6IHHHHH")
 _FOUNDED = 1
 _BOUND = 2
-FORMAT = 1
+FORMAT = 2
 NO_MEMBER = bytes(20)
 
 

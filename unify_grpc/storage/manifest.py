@@ -14,7 +14,8 @@ from unify_grpc.storage.errors import StoreRefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-STORE_FORMAT: Final = 1
+STORE_FORMAT: Final = 2
+"""Raised with the format of any row; there are no migrations yet, so another one is refused."""
 _NAME = "store.json"
 ENVIRONMENTS: Final = ("log", "state")
 
@@ -67,6 +68,12 @@ def check_manifest(found: Manifest, expected: Manifest) -> None:
     """Refuses a store that is not the expected one, in a sentence that says in what it differs."""
     if found.format > STORE_FORMAT:
         message = f"{found.store} was written by a newer version (format {found.format})"
+        raise StoreRefusedError(message)
+    if found.format < STORE_FORMAT:
+        message = (
+            f"{found.store} was written by an earlier version (format {found.format}), whose rows "
+            f"this one (format {STORE_FORMAT}) does not read: serve it with that version"
+        )
         raise StoreRefusedError(message)
     if found.store != expected.store or found.deployment != expected.deployment:
         message = (

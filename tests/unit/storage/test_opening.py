@@ -90,6 +90,14 @@ def test_a_newer_format_is_refused(folder: StoreFolder) -> None:
         folder.open()
 
 
+def test_an_older_format_is_refused(folder: StoreFolder) -> None:
+    """Rows of an earlier version are not guessed at; the sentence says what can be done."""
+    replace_manifest(folder, format=STORE_FORMAT - 1)
+
+    with pytest.raises(StoreRefusedError, match="serve it with that version"):
+        folder.open()
+
+
 def test_another_file_format_of_lmdb_is_refused(folder: StoreFolder) -> None:
     """LMDB reads no other major version's files, so they are not given to it."""
     replace_manifest(folder, lmdb_version=9_000)
