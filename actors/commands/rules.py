@@ -92,7 +92,8 @@ def _print_rules(found: Rules) -> None:
     since = time_text(found.created_time)
     click.echo(f"Rules, version {found.version}, set by {printable(found.author)} at {since}")
     listed = document.get("identifiers", ())
-    others = {"type": "(others)", **document.get("others", {})}
+    others = document.get("others", {})
+    met = ({**others, "type": name} for name in found.met_types)
     print_table(
         ("type", "limit", "window", "blocked", "custom"),
         (
@@ -103,7 +104,7 @@ def _print_rules(found: Rules) -> None:
                 _blocked_text(each.get("blocked", ())),
                 "yes" if each.get("custom") else "",
             )
-            for each in (*listed, others)
+            for each in (*listed, *met, {**others, "type": "(others)"})
         ),
         title="Identifiers, the first one first in priority",
     )

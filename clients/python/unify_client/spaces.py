@@ -50,6 +50,8 @@ class Rules:
     created_time: datetime
     author: str
     """The `access_token_id` of the token that set it; `admin` for an admin token."""
+    met_types: tuple[str, ...] = ()
+    """Types that were met in events and are not listed; filled for the version that holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ def rules(message: space_pb2.Rules) -> Rules:
         document=json.loads(message.rules_json),
         created_time=time_of(message.created_time),
         author=message.author,
+        met_types=tuple(message.met_types),
     )
 
 

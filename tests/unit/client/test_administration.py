@@ -116,7 +116,13 @@ TOKEN = space_pb2.AccessToken(
     access_token_id="tok_1", name="ci", scopes=["SCOPE_READ", "SCOPE_RULES"], created_time=NOON
 )
 REVOKED = space_pb2.Source(source_id="src_1", created_time=NOON, revoked_time=NOON)
-RULES = space_pb2.Rules(version=2, rules_json=b'{"caps":{}}', created_time=NOON, author="admin")
+RULES = space_pb2.Rules(
+    version=2,
+    rules_json=b'{"caps":{}}',
+    created_time=NOON,
+    author="admin",
+    met_types=["phone"],
+)
 
 
 @pytest.mark.parametrize(

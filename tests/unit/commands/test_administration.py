@@ -36,7 +36,11 @@ DOCUMENT = {
     "searchable_traits": ["name"],
 }
 RULES = space_pb2.Rules(
-    version=3, rules_json=json.dumps(DOCUMENT).encode(), created_time=NOON, author="admin"
+    version=3,
+    rules_json=json.dumps(DOCUMENT).encode(),
+    created_time=NOON,
+    author="admin",
+    met_types=["zip"],
 )
 
 
@@ -93,6 +97,7 @@ def test_rules_are_shown(fake: FakeUnify, unify: Unify) -> None:
     for line in (
         'user_id   1      ever     exact "-1"  -',
         "phone     none   monthly  -           yes",
+        "zip       5      ever     -           -",
         "(others)  5      ever     -           -",
     ):
         assert line in text
