@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from unify_grpc.machines.deletions import Deleted
+    from unify_grpc.machines.link_counts import LinkCounts
     from unify_grpc.machines.links import Decided
     from unify_grpc.machines.merge_messages import Message
     from unify_grpc.machines.tables import Decision
@@ -86,7 +87,10 @@ class MergeActor:
         """Pushes again what was not confirmed, and begins to sweep. Repeats do nothing."""
         if not self._is_started:
             self._is_started = True
-            self._send(self._machine.recover(self._store.next_number - 1))
+            try:
+                self._send(self._machine.recover(self._store.next_number - 1))
+            except Exception as error:  # noqa: BLE001 - half recovered it must not go on
+                end_process(names.MERGE, error)
             self._spawn(self._sweep())
         return True
 
@@ -130,7 +134,9 @@ class MergeActor:
 
     async def status(self) -> bytes:
         """Returns a packed `MergeReport`."""
-        decided, merges = read_counts(self._store.get)
+        # Beside the decisions, like `explain`: `Store.get` is the writer's alone.
+        loop = asyncio.get_running_loop()
+        decided, merges = await loop.run_in_executor(self._reads, self._read_counts)
         report = MergeReport(
             decided,
             merges,
@@ -140,6 +146,10 @@ class MergeActor:
             self._started_us,
         )
         return encode_answer(encode_report(report))
+
+    def _read_counts(self) -> LinkCounts:
+        with self._store.reading() as view:
+            return read_counts(view.get)
 
     async def close(self) -> bool:
         """Checkpoints and releases the store, so that no tail is left; call nothing after it."""

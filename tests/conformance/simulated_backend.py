@@ -17,23 +17,27 @@ from tests.engine.messages import body_of
 from tests.engine.reading import SpaceReads, merges_in
 from tests.reference.conformance_rules import with_limit
 from tests.simulation.clients import Caller
+from tests.simulation.deleters import DeletingCaller
+from tests.simulation.deleting import DeleteRequest, told_request
 from tests.simulation.gateway import Attempt, Gateway
 from tests.simulation.plan import CALM, CLIENT_PATIENCE_STEPS, Plan, draw
 from tests.simulation.violation import require
 from tests.simulation.world import Parts, World
+from unify_grpc.identity.deletion import DeletionRefusal
 from unify_grpc.identity.events import from_segment_message
-from unify_grpc.identity.identifiers import ACCOUNTS, USERS
+from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
 from unify_grpc.identity.outcomes import DropReason, EventRejected, Outcome
 from unify_grpc.machines.framing import Framed, frame_event
 from unify_grpc.machines.rows import MEMBER, NO_MEMBER, MemberRow
 from unify_grpc.placement.members import segment_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.simulation.calls import Call
     from tests.simulation.gateway import AckedSide
     from tests.simulation.nodes import Node
+    from unify_grpc.machines.deletions import Deleted
     from unify_grpc.machines.framing import Side
 
 IMPATIENCE = 0.02
@@ -97,6 +101,7 @@ class CaseGateway(Gateway):
         late = self.world.step - DEADLINE_STEPS
         for stream in [each for each in self.streams if self._begun[each] < late]:
             del self.streams[stream]
+        self.deletions.give_up(late)
         super().ask_again()
 
     def answer(self, call: Call, sides: list[list[AckedSide]]) -> None:
@@ -107,7 +112,8 @@ class CaseGateway(Gateway):
         result = self._result(attempt.request, call.framed[0], sides[0])
         for side in sides[0]:
             framed = _framed_as(call.framed[0], side)
-            if framed is not None:
+            # Of a late answer nobody knows what was deleted since.
+            if framed is not None and client.awaits(attempt.request):
                 self._note_shown(sent.message_id, framed, side)
         self.world.note(f"acked {attempt.request} {result}")
         self.world.send(
@@ -143,7 +149,8 @@ class CaseGateway(Gateway):
         dropped = {(type_, value) for type_, value, _ in side.drops}
         for each in framed.identifiers:
             if (each.type, each.value) not in dropped:
-                ledger.shown.setdefault(each, {})[side.anchor, message_id] = None
+                messages = ledger.shown.setdefault(each, {})
+                messages[side.anchor, message_id] = ledger.deletions.life(each)
 
 
 class CaseClient(Caller):
@@ -181,8 +188,12 @@ class CaseClient(Caller):
 
     def on_answered(self, request: int, result: Result) -> None:
         """Takes an answer; the first one to the newest request is what its caller goes by."""
-        if request == len(self.sent) - 1 and self.result is None:
+        if self.awaits(request):
             self.result = result
+
+    def awaits(self, request: int) -> bool:
+        """Whether a request is the newest and was not answered yet."""
+        return request == len(self.sent) - 1 and self.result is None
 
     def _send(self, request: int) -> None:
         world = self.world
@@ -193,6 +204,44 @@ class CaseClient(Caller):
         gateway = world.rng.choice(world.gateways)
         world.send(
             f"request {request} [{event.message_id}]", gateway, lambda: gateway.take(attempt)
+        )
+
+
+class CaseDeleter(DeletingCaller):
+    """Has one identifier deleted, and asks until it is told what became of that."""
+
+    def __init__(self, world: World, named: Identifier, wanted: Identifier) -> None:
+        super().__init__(world, "d")
+        request_id = world.number().to_bytes(16, "big")
+        self.request = DeleteRequest(self, request_id, named, wanted)
+        self.deleted: Deleted | None = None
+        self._sent_step = 0
+        world.ledger.deletions.ask(self.request)
+        self._send()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was told."""
+        return self.deleted is not None
+
+    def go_on(self, *, impatient: bool = False) -> None:
+        """Asks again for what was not answered, and sometimes for what was."""
+        world = self.world
+        overdue = not self.is_done and world.step - self._sent_step > CLIENT_PATIENCE_STEPS
+        if overdue or (impatient and not self.is_done) or world.happens(IMPATIENCE):
+            self._send()
+
+    def on_deleted(self, request: DeleteRequest, deleted: Deleted) -> None:
+        """Takes an answer; the first one is what its caller goes by."""
+        if request == self.request and self.deleted is None:
+            self.deleted = deleted
+
+    def _send(self) -> None:
+        world, request = self.world, self.request
+        self._sent_step = world.step
+        gateway = world.rng.choice(world.gateways)
+        world.send(
+            f"deletion [{told_request(request)}]", gateway, lambda: gateway.deletions.take(request)
         )
 
 
@@ -226,7 +275,7 @@ class SimulatedBackend(SpaceReads):
     """A space in a world with faults, as a backend of the cases."""
 
     def __init__(self, rules: dict[str, Any], plan: Plan) -> None:
-        plan = replace(plan, clients=0, streaming=(), rules=(rules,))
+        plan = replace(plan, clients=0, streaming=(), rules=(rules,), deletions=0)
         self.world = World(plan, Parts(gateway=CaseGateway))
         # The clock begins with the first receipt that a case states, or when those without begin.
         self.world.now_us = 0
@@ -258,6 +307,23 @@ class SimulatedBackend(SpaceReads):
         require((result.status == "STORED") == bool(stored), f"{result}, and {stored} are stored")
         return result
 
+    def delete(self, lookup: str, identifiers: Sequence[str], collection: str = "users") -> str:
+        """Deletes under faults; returns a code of `DELETION_CODES` when it was told."""
+        if len(identifiers) != 1:
+            return "not_one"
+        named, wanted = (self._identifier(each, collection) for each in (lookup, *identifiers))
+        deleter = CaseDeleter(self.world, named, wanted)
+        self.world.clients = [deleter, self._client]
+        self.world.run_until(lambda: deleter.is_done)
+        self.world.clients = [self._client]
+        assert deleter.deleted is not None
+        refusal = deleter.deleted.refusal
+        if not refusal:
+            return "deleted"
+        if refusal == DeletionRefusal.NOT_ON_PROFILE:
+            return "not_on_profile" if self.segment_id(lookup, collection) else "no_profile"
+        return DeletionRefusal(refusal).name.lower()
+
     def set_limit(self, type_: str, limit: int | None) -> None:
         """Changes one type's limit, counted for ever; returns when every node has it."""
         self._rules = with_limit(self._rules, type_, limit)
@@ -288,6 +354,10 @@ class SimulatedBackend(SpaceReads):
                     self.events(name, collection),
                 )
         return found
+
+    def _identifier(self, text: str, collection: str) -> Identifier:
+        type_, _, value = text.partition(":")
+        return Identifier(collection, type_, self.normalised(type_, value))
 
     def _count_stored(self) -> int:
         """Returns how many sides of events there are in all histories."""

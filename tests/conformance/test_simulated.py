@@ -20,7 +20,7 @@ pytestmark = pytest.mark.simulation
 SEEDS = 3
 
 
-@every_case(actions=frozenset({"set_limit"}), takes_received_at=True)
+@every_case(actions=frozenset({"set_limit", "delete_identifier"}), takes_received_at=True)
 def test_under_faults_a_case_gives_what_it_expects(case: Case) -> None:
     """Every expectation holds in the instant of the last ack, and nothing moves afterwards."""
     for number in range(SEEDS):

@@ -18,8 +18,8 @@ def ask(
     service: InProcessService, first: str, second: str, collection: str = "users"
 ) -> Explanation | Unknown:
     """Explains two names, each `type:value` or a segment_id."""
-    keys = [_key(service, each, collection) for each in (first, second)]
-    reading = explain(service.shard_map, service.space.number, *keys)
+    one, other = (_key(service, each, collection) for each in (first, second))
+    reading = explain(service.shard_map, service.space.number, one, other)
     try:
         asked = next(reading)
         while True:

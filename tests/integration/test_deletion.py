@@ -10,8 +10,10 @@ from unify_client import (
     Identifier,
     IdentifierNotDeletable,
     IdentifierNotFound,
+    Outcome,
     ProfileNotFound,
     RequestIdReused,
+    RequestInvalid,
     UnifyClient,
     identify,
     track,
@@ -149,3 +151,64 @@ def test_a_profile_without_identifiers_lives_on(space: Space) -> None:
     assert set() == space.identifiers(stored.segment_id)
     assert profile.metadata is not None
     assert 1 == profile.metadata.events_count
+
+
+def test_a_segment_id_under_the_other_collection_names_nobody(space: Space) -> None:
+    """The same member behind `acc_` is no account: not read, not deleted from, and no harm done."""
+    segment_id = space.owner.get_profile(USER).segment_id
+    account_id = segment_id.replace("use_", "acc_")
+    with pytest.raises(ProfileNotFound):
+        space.owner.get_profile(account_id)
+    with pytest.raises(ProfileNotFound):
+        list(space.owner.list_events(account_id))
+    with pytest.raises(ProfileNotFound):
+        list(space.owner.list_links(account_id))
+    with pytest.raises(ProfileNotFound):
+        space.owner.explain_identity(account_id, account_id)
+    with pytest.raises(ProfileNotFound):
+        space.owner.delete_external_ids(account_id, [Identifier("accounts", "email", MAIL.value)])
+
+    assert {"user_id:u", "email:e@example.com"} == space.identifiers(USER)
+
+
+def test_a_segment_id_of_another_space_names_nobody(service: Service, space: Space) -> None:
+    """However equal the identifiers in both: nothing is deleted, and links go on being decided."""
+    with Administering(service.address, ADMIN_TOKEN) as calls:
+        other = Space(service, calls)
+    theirs = other.owner.get_profile(USER).segment_id
+    for wanted in (MAIL, USER, Identifier("users", "group_id", "g")):
+        with pytest.raises(ProfileNotFound):
+            space.owner.delete_external_ids(theirs, [wanted])
+    (joined,) = space.writer.ingest([identify(user_id="u", anonymous_id="later")])
+
+    assert {"user_id:u", "email:e@example.com"} == other.identifiers(USER)
+    assert Outcome.ATTACHED is joined.outcome
+    other.close()
+
+
+def test_what_contradicts_itself_is_refused(space: Space) -> None:
+    """A collection that is not the profile's, and a request id that is no UUID; nothing is lost."""
+    with pytest.raises(RequestInvalid):
+        space.owner.delete_external_ids(USER, [Identifier("accounts", "email", MAIL.value)])
+    with pytest.raises(RequestInvalid):
+        space.owner.delete_external_ids(USER, [MAIL], request_id="once")
+
+    assert {"user_id:u", "email:e@example.com"} == space.identifiers(USER)
+
+
+def test_the_answer_is_masked_without_pii(
+    service: Service, space: Space, admin: Administering
+) -> None:
+    """Whoever may delete and not see gets no value back, and no event's value either."""
+    made = admin(
+        "CreateAccessToken",
+        space=space.made.space.space_id,
+        name="cleaner",
+        scopes=["SCOPE_READ", "SCOPE_DELETE"],
+    )
+    with UnifyClient(service.address, key=made.secret) as cleaner:
+        (event,) = cleaner.list_events(USER)
+        deleted = cleaner.delete_external_ids(USER, [MAIL])
+
+    assert {"traits": "***"} == event.context
+    assert [Identifier("users", "email", "***")] == list(deleted.external_ids)

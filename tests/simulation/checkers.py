@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.simulation.judge import Judge, decisions_of, merges_of, ref, root_of
+from tests.simulation.deletion_checks import check_deletions, check_known
+from tests.simulation.judge import Judge, last_seq
 from tests.simulation.ledger import PENDING
 from tests.simulation.pairs import check_arrival, check_pairs
+from tests.simulation.reference_words import merges_of, ref, root_of
 from tests.simulation.stored import Logs, Stored
 from tests.simulation.takings import find_strays
 from tests.simulation.violation import require
@@ -19,7 +21,7 @@ from unify_grpc.machines import journal, rows
 from unify_grpc.machines.assembly import locate, read_profile
 from unify_grpc.machines.event_lists import unpack_chunk, unpack_tail
 from unify_grpc.machines.tables import Working
-from unify_grpc.placement.members import FIRST_INCARNATION
+from unify_grpc.placement.members import FIRST_INCARNATION, incarnation_of
 from unify_grpc.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ def check(world: World) -> None:
     _check_contents(world, logs)
     check_pairs(world, logs)
     check_arrival(world, logs)
-    if not world.plan.limited:
+    check_deletions(world, logs, judge)
+    if not (world.plan.limited or judge.hidden):
         _check_components(world, logs)
     for shard in world.shards:
         _check_rebuilt(world, shard)
@@ -81,11 +84,7 @@ def _check_stored(world: World, logs: Logs) -> None:
                 chunk = shard.store.get(rows.chunk_key(member, number))
                 assert chunk is not None
                 positions += unpack_chunk(chunk)[1]
-            mine = [
-                each.at[1]
-                for each in logs.events.values()
-                if world.control.key(each.key[0]) + FIRST_INCARNATION == member
-            ]
+            mine = [each.at[1] for each in logs.events.values() if each.member == member]
             require(sorted(positions) == sorted(mine), f"{shard.name}: a list is not its log's")
             require(row.event_count == len(mine), f"{shard.name}: a count is not its log's")
 
@@ -96,8 +95,7 @@ def _check_links(world: World, logs: Logs, judge: Judge) -> None:
     for at, stored in logs.events.items():
         decision = judge.decided.get(at)
         if decision is None and len(stored.identifiers) > 1:
-            roots = {judge.owner(each) for each in stored.identifiers}
-            require(len(roots) == 1, f"{stored.key} was taken for known and joins something")
+            check_known(world, stored, judge)
         outcome = world.shards[at[0]].store.get(rows.outcome_key(at[1]))
         require((outcome is None) == (decision is None), f"{stored.key}: an outcome is not kept")
         for told in world.ledger.told.get(stored.key, []):
@@ -162,9 +160,10 @@ def _check_tables(world: World, judge: Judge) -> None:
         assert stored is not None
         here = rows.decode_profile(stored)
         members = [member for member, *_ in profile.members]
+        hidden = [each[0] for each in profile.members if each[4]]
         require(
-            (here.members, here.merges, here.created_us, here.seq)
-            == (members, profile.merges, profile.created_us, profile.seq),
+            (here.members, here.hidden, here.merges, here.created_us, here.seq)
+            == (members, hidden, profile.merges, profile.created_us, profile.seq),
             f"profile {root.hex()[:8]} is another at its home",
         )
         for member, type_, joined_us, *_ in profile.members:
@@ -176,7 +175,12 @@ def _check_tables(world: World, judge: Judge) -> None:
             bound = rows.MemberRow.unpack(data).root is not None
             require(bound == (key[1:] in linked), f"{shard.name}: {key.hex()[2:10]} bound wrongly")
     expected = {
-        (frozenset(linked.items()), merges_of(profile), root_of(profile))
+        (
+            frozenset(linked.items()),
+            frozenset(judge.deleted_from(profile)),
+            merges_of(profile),
+            root_of(profile),
+        )
         for profile, linked in judge.profiles.items()
     }
     require(expected == _partition(world), "the tables give another partition than the journal")
@@ -202,19 +206,24 @@ def _check_member(
     )
 
 
-def _partition(world: World) -> set[tuple[frozenset[tuple[Any, int]], int, int]]:
-    """The linked profiles as shards and merge actor have them, in the reference's words."""
+def _partition(world: World) -> set[tuple[frozenset[Any], frozenset[Any], int, int]]:
+    """The linked profiles as the merge actor has them, in the reference's words."""
     merge = Working(world.merge.store)
     found = set()
     for key, data in world.merge.store.scan(journal.PROFILE):
         profile = journal.decode_profile(data)
         collection = "accounts" if profile.collection else "users"
-        linked = []
-        for member, type_, joined_us, *_ in profile.members:
+        linked, hidden = [], []
+        for member, type_, joined_us, _, is_hidden in profile.members:
             row = journal.find_member(merge, member)
             assert row is not None
-            linked.append((ref(Identifier(collection, type_, row.value)), joined_us))
-        found.add((frozenset(linked), profile.merges, int.from_bytes(key[1:])))
+            named = ref(Identifier(collection, type_, row.value), incarnation_of(member))
+            if is_hidden:
+                hidden.append(named)
+            else:
+                linked.append((named, joined_us))
+        root = int.from_bytes(key[1:])
+        found.add((frozenset(linked), frozenset(hidden), profile.merges, root))
     return found
 
 
@@ -232,7 +241,7 @@ def _check_contents(world: World, logs: Logs) -> None:
     cells: dict[bytes, dict[str, tuple[int, str, Any]]] = {}
     counts: dict[bytes, int] = {}
     for stored in logs.events.values():
-        member = world.control.key(stored.key[0]) + FIRST_INCARNATION
+        member = stored.member
         counts[member] = counts.get(member, 0) + 1
         traits = msgspec.json.decode(stored.traits) if stored.traits else {}
         mine = cells.setdefault(member, {})
@@ -240,28 +249,34 @@ def _check_contents(world: World, logs: Logs) -> None:
             if stored.type == "group" and stored.key[0].collection == "users":
                 continue
             _join(mine, name, (stored.time_us, stored.message_id, value))
-    for identifier in world.ledger.shown:
+    for name in [*counts, *_names_shown(world)]:
         profile = world.read_now(
-            read_profile(
-                world.shard_map,
-                world.control.space,
-                world.control.key(identifier),
-                with_traits=True,
-            )
+            read_profile(world.shard_map, world.control.space, name, with_traits=True)
         )
-        require(profile is not None, f"{identifier} shows nothing at the end")
+        told = name.hex()[:8]
+        require(profile is not None, f"{told} shows nothing at the end")
         assert profile is not None
         joined: dict[str, tuple[int, str, Any]] = {}
         for member in profile.base.members:
-            for name, cell in cells.get(member, {}).items():
-                _join(joined, name, cell)
-        expected = {name: cell[2] for name, cell in joined.items() if cell[2] is not None}
+            for trait, cell in cells.get(member, {}).items():
+                _join(joined, trait, cell)
+        expected = {trait: cell[2] for trait, cell in joined.items() if cell[2] is not None}
         shown = {
-            name: msgspec.json.decode(cell.value_json) for name, cell in profile.traits.items()
+            trait: msgspec.json.decode(cell.value_json) for trait, cell in profile.traits.items()
         }
-        require(expected == shown, f"{identifier} shows {shown}, not {expected}")
+        require(expected == shown, f"{told} shows {shown}, not {expected}")
         count = sum(counts.get(member, 0) for member in profile.base.members)
-        require(count == sum(sum(part.counts) for part in profile.parts), f"{identifier}: count")
+        require(count == sum(sum(part.counts) for part in profile.parts), f"{told}: count")
+
+
+def _names_shown(world: World) -> list[bytes]:
+    """The keys of the identifiers that a caller may rely on to be found, in their present life."""
+    present = world.ledger.deletions.life
+    return [
+        world.control.key(identifier)
+        for identifier, messages in world.ledger.shown.items()
+        if present(identifier) in messages.values()
+    ]
 
 
 def _join(cells: dict[str, tuple[int, str, Any]], name: str, cell: tuple[int, str, Any]) -> None:
@@ -321,5 +336,4 @@ def _check_journal_rebuilt(world: World) -> None:
     for number, record in sorted(merge.store.log.items()):
         store.publish(machine.replay(number, record), number)
     require(store.rows == merge.store.rows, "m: its journal gives other rows")
-    last = max((each.seq for each in decisions_of(world)), default=0)
-    require(machine.seq == last, "m: its journal gives another seq")
+    require(machine.seq == last_seq(world), "m: its journal gives another seq")

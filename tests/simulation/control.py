@@ -30,6 +30,7 @@ class Control(Node):
         self.space = SPACE
         self.version = 1
         self._keys: dict[Identifier, bytes] = {}
+        self._identifiers: dict[bytes, Identifier] = {}
         self._maker, self._marks = KeyMaker(b"k" * 32), MarkMaker(b"m" * 32)
         self.documents: list[dict[str, Any]] = []
         self.views: list[SpaceView] = []
@@ -41,7 +42,12 @@ class Control(Node):
         key = self._keys.get(identifier)
         if key is None:
             key = self._keys[identifier] = self._maker.key(identifier)
+            self._identifiers[key] = identifier
         return key
+
+    def identifier(self, key: bytes) -> Identifier:
+        """Returns the identifier of a key that `key` gave; `KeyError` for another."""
+        return self._identifiers[key]
 
     def view(self, version: int) -> SpaceView:
         """Returns what framing needs under one version of the rules."""

@@ -85,7 +85,8 @@ class DeletionBooks:
     def answered(self, request: DeleteRequest, deleted: Deleted) -> None:
         """Notes what a gateway answers, and checks at once that it is true."""
         name = told_request(request)
-        self.world.note(f"acked deletion of {name}: {deleted.refusal}")
+        became = DeletionRefusal(deleted.refusal).name if deleted.refusal else ""
+        self.world.note(f"acked deletion of {name}: {'refused ' + became if became else 'done'}")
         if deleted.refusal:
             return
         require(self.told.setdefault(request.request_id, deleted) == deleted, f"{name}: told twice")
@@ -117,9 +118,7 @@ class DeletionBooks:
         life = incarnation_of(member)
         require(self.shard_life(request.wanted) > life, f"{name}: deleted, and in the same life")
         space = world.control.space
-        profile = world.read_now(
-            read_profile(world.shard_map, space, member, with_traits=False)
-        )
+        profile = world.read_now(read_profile(world.shard_map, space, member, with_traits=False))
         require(profile is not None, f"{name}: deleted, and its events with it")
         assert profile is not None
         require(member in profile.base.hidden, f"{name}: deleted, and listed")
@@ -134,7 +133,10 @@ class DeletionBooks:
                 member not in found.members or member in found.hidden,
                 f"{name}: deleted, and found",
             )
-        later = [member_of(member[:16], each) for each in range(life + 1, 1 + self.shard_life(request.wanted))]
+        later = [
+            member_of(member[:16], each)
+            for each in range(life + 1, 1 + self.shard_life(request.wanted))
+        ]
         found = world.read_now(locate(world.shard_map, space, world.control.key(request.wanted)))
         require(
             found is None or not set(later).isdisjoint(found.members),

@@ -35,6 +35,7 @@ class UnderWay:
     """An attempt at a gateway."""
 
     request: DeleteRequest
+    begun_step: int
     reading: Generator[Any, Any, Any]
     """Of both names, at their shards."""
     waiting: dict[int, list[Question]]
@@ -56,13 +57,19 @@ class Deletions:
         keys = [world.control.key(request.wanted), named_key(world, request)[:KEY_BYTES]]
         reading = look_up_names(world.shard_map, keys)
         number = world.number()
-        self.under_way[number] = UnderWay(request, reading, dict(next(reading)))
+        self.under_way[number] = UnderWay(request, world.step, reading, dict(next(reading)))
         self._ask(number)
 
     def ask_again(self) -> None:
         """Repeats what was not answered."""
         for number in list(self.under_way):
             self._ask(number)
+
+    def give_up(self, before_step: int) -> None:
+        """Forgets attempts that were begun before a step."""
+        for number, each in list(self.under_way.items()):
+            if each.begun_step < before_step:
+                del self.under_way[number]
 
     def on_deleted(self, number: int, deleted: Deleted) -> None:
         """Takes the merge actor's answer, and answers the caller."""

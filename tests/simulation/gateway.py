@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from tests.simulation.calls import Call, Part, Placed, Stream
 from tests.simulation.deleting import Deletions
 from tests.simulation.nodes import Node
-from tests.simulation.owed import anchor_of, clear_at, is_account, sweep_owed
+from tests.simulation.owed import anchor_of, clear_at, is_account, stream_of, sweep_owed
 from tests.simulation.traffic import client_event
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS
 from unify_grpc.machines.batch import pack_batch
@@ -207,6 +207,9 @@ class Gateway(Node):
         for index, framed in enumerate(call.framed):
             if index in call.owed:
                 frame = call.owed[index][1].frame
+                if stream_of(frame) != stream_of(framed.sides[0].frame):
+                    key = anchor_of(frame), call.attempt.events[index].message_id
+                    self.world.strange_sides.add(key)
                 placed.append(Placed(index, anchor_of(frame), frame))
             elif framed.sides and is_account(framed.sides[0]):
                 side = framed.sides[0]

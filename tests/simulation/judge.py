@@ -11,11 +11,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.reference.resolver import Identifier as RefIdentifier
 from tests.reference.resolver import Reference, Rules
+from tests.simulation.judged_deletions import age, delete
+from tests.simulation.reference_words import (
+    Links,
+    Profile,
+    created_at,
+    merges_of,
+    ref,
+    root_of,
+    told_value,
+)
 from tests.simulation.violation import require
-from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
 from unify_grpc.identity.outcomes import DropReason, Outcome
-from unify_grpc.machines import journal, rows
-from unify_grpc.placement.members import FIRST_INCARNATION, MEMBER_BYTES
+from unify_grpc.machines import deletions, journal, rows
+from unify_grpc.machines.deleting import AGE_RECORD, DELETE_RECORD
+from unify_grpc.machines.deletions import Ageing, Deletion
+from unify_grpc.placement.members import incarnation_of, member_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +34,6 @@ if TYPE_CHECKING:
     from tests.simulation.stored import LinkKey, Logs, Stored
     from tests.simulation.world import World
     from unify_grpc.machines.journal import Decision
-
-_MEMBER_BITS = 8 * MEMBER_BYTES
-_ORDER_BITS = 64
-
-Profile = tuple[Any, ...]
-"""As the reference has them: its collection, when it was created, and those that it absorbed."""
-Links = dict[RefIdentifier, int]
-"""A profile's identifiers, each with its link time in microseconds since 1970."""
 
 
 class Founded(NamedTuple):
@@ -43,10 +46,26 @@ class Founded(NamedTuple):
 
 
 def decisions_of(world: World) -> Iterator[Decision]:
-    """Yields the journal in its order."""
+    """Yields the journal's decisions in its order."""
     for _, record in sorted(world.merge.store.log.items()):
         if record[:1] == b"D":
             yield from journal.decode_round(record[1:]).decisions
+
+
+def _journal(world: World) -> Iterator[Decision | Ageing | Deletion]:
+    """Yields all in the journal that has a seq, in its order."""
+    for _, record in sorted(world.merge.store.log.items()):
+        if record[:1] == b"D":
+            yield from journal.decode_round(record[1:]).decisions
+        elif record[:1] == AGE_RECORD:
+            yield deletions.decode_ageing(record[1:])
+        elif record[:1] == DELETE_RECORD:
+            yield deletions.decode_deletion(record[1:])
+
+
+def last_seq(world: World) -> int:
+    """Returns the seq of the last entry of the journal; 0 if there is none."""
+    return max((each.seq for each in _journal(world)), default=0)
 
 
 class Judge:
@@ -61,39 +80,71 @@ class Judge:
         self.newest_rules = 0
         self.decided: dict[LinkKey, Decision] = {}
         self.founded = dict(_foundings(world))
+        self.open: Ageing | None = None
+        """What was aged and is not deleted yet."""
+        self.lives: dict[bytes, int] = {}
+        """By key, of names past their first life."""
+        self.hidden: dict[RefIdentifier, tuple[int, int]] = {}
+        """What was deleted, to when its profile was created and its link time."""
 
     @property
     def profiles(self) -> dict[Profile, Links]:
         """The profiles that the decisions so far made; replaced and never changed."""
         return self.reference.profiles
 
-    def owner(self, identifier: Identifier) -> Profile | None:
-        """The profile that the decisions so far gave the identifier to."""
-        named = ref(identifier)
+    def owner(self, named: RefIdentifier) -> Profile | None:
+        """The profile that the decisions so far gave the identifier to, deleted or not."""
+        if named in self.hidden:
+            created, _ = self.hidden[named]
+            return next(each for each in self.profiles if created in each[1:])
         return next((each for each, linked in self.profiles.items() if named in linked), None)
+
+    def members(self, profile: Profile) -> set[RefIdentifier]:
+        """A profile's identifiers with those that were deleted from it."""
+        return {*self.profiles[profile], *self.deleted_from(profile)}
+
+    def deleted_from(self, profile: Profile) -> set[RefIdentifier]:
+        """What was deleted from a profile, or from one that it absorbed."""
+        return {each for each, (created, _) in self.hidden.items() if created in profile[1:]}
 
     def run(self) -> None:
         """Decides everything again."""
-        for expected_seq, decision in enumerate(decisions_of(self.world), 1):
-            at = (decision.shard, decision.position)
-            require(decision.seq == expected_seq, f"{at}: decision {decision.seq} has no place")
-            require(at not in self.decided, f"{at} is decided twice")
-            require(at in self.logs.events, f"{at} is decided and was never stored")
-            require(
-                decision.rules_version
-                >= max(self.newest_rules, self.logs.events[at].rules_version),
-                f"{at}: decided under old rules",
-            )
-            self.newest_rules = decision.rules_version
-            self._decide(decision, self.logs.events[at])
-            self.decided[at] = decision
+        for expected_seq, entry in enumerate(_journal(self.world), 1):
+            require(entry.seq == expected_seq, f"{entry} has no place in the order")
+            if isinstance(entry, Ageing):
+                age(self, entry)
+            elif isinstance(entry, Deletion):
+                delete(self, entry)
+            else:
+                self._take(entry)
+        require(self.open is None, "something is left ageing")
+
+    def _take(self, decision: Decision) -> None:
+        at = (decision.shard, decision.position)
+        require(at not in self.decided, f"{at} is decided twice")
+        require(at in self.logs.events, f"{at} is decided and was never stored")
+        require(
+            decision.rules_version >= max(self.newest_rules, self.logs.events[at].rules_version),
+            f"{at}: decided under old rules",
+        )
+        self.newest_rules = decision.rules_version
+        self._decide(decision, self.logs.events[at])
+        self.decided[at] = decision
 
     def _decide(self, decision: Decision, stored: Stored) -> None:
-        ids = [ref(each) for each in stored.identifiers]
         told = [(type_, value) for _, type_, value in decision.ids]
         require(
-            told == [(type_, value) for _, type_, value in ids], f"{stored.at}: other identifiers"
+            told == [(each.type, each.value) for each in stored.identifiers],
+            f"{stored.at}: other identifiers",
         )
+        keys = [self.world.control.key(each) for each in stored.identifiers[1:]]
+        present = [member_of(key, self.lives.get(key, 0)) for key in keys]
+        members = [stored.member, *present]
+        require(members == [each[0] for each in decision.ids], f"{stored.at}: in other lives")
+        ids = [
+            ref(each, incarnation_of(member))
+            for each, member in zip(stored.identifiers, members, strict=True)
+        ]
         results: list[Any] = []
         for seen in self._readings(decision, stored):
             attempt = _Attempt(self, decision, stored, ids, seen)
@@ -107,16 +158,20 @@ class Judge:
             message=f"decision {decision.seq} of {stored.key}: {_told(decision)}, not {results}",
         )
 
-    def _readings(self, decision: Decision, stored: Stored) -> Iterator[dict[Identifier, Founded]]:
+    def _readings(
+        self, decision: Decision, stored: Stored
+    ) -> Iterator[dict[RefIdentifier, tuple[bytes, Founded]]]:
         """Yields every set of foundings that the decision may have known of."""
         adopted = dict(decision.adopted)
-        choices: list[list[tuple[Identifier, Founded] | None]] = []
+        choices: list[list[tuple[RefIdentifier, tuple[bytes, Founded]] | None]] = []
         for index, identifier in enumerate(stored.identifiers):
-            founded = self.founded.get(identifier)
-            if self.owner(identifier) is not None or founded is None:
+            member = decision.ids[index][0]
+            founded = self.founded.get(member)
+            named = ref(identifier, incarnation_of(member))
+            if self.owner(named) is not None or founded is None:
                 require(index not in adopted, f"{stored.key}: adopted {identifier} out of nothing")
                 continue
-            known = (identifier, founded)
+            known = (named, (member, founded))
             if index in adopted:
                 founding = adopted[index]
                 require(
@@ -156,31 +211,37 @@ class _Attempt:
         decision: Decision,
         stored: Stored,
         ids: list[RefIdentifier],
-        seen: dict[Identifier, Founded],
+        seen: dict[RefIdentifier, tuple[bytes, Founded]],
     ) -> None:
         self.judge = judge
         self.decision = decision
-        world, reference = judge.world, judge.reference
+        self.anchor = ids[0]
+        reference = judge.reference
         self.before = reference.profiles
         self.singles: dict[Profile, Links] = {}
-        for identifier, founded in seen.items():
-            created = _created(founded.stamp_us, 0, _member(world, identifier))
-            self.singles[identifier.collection, created] = {ref(identifier): founded.time_us}
+        for named, (member, founded) in seen.items():
+            created = created_at(founded.stamp_us, 0, member)
+            self.singles[named[0], created] = {named: founded.time_us}
         reference.profiles = self.before | self.singles
+        if self.anchor in judge.hidden:
+            # As if the deletion came after the event that was stored in that life.
+            profile, (_, time_us) = judge.owner(self.anchor), judge.hidden[self.anchor]
+            assert profile is not None
+            again = {**self.before[profile], self.anchor: time_us}
+            reference.profiles = reference.profiles | {profile: again}
         self.joined = {
             profile: linked
             for profile, linked in reference.profiles.items()
             if not linked.keys().isdisjoint(ids)
         }
         self.stamp_us = max(stored.stamp_us, judge.newest_stamp_us)
-        member = _member(world, stored.identifiers[0])
-        reference.stamp_us = _created(self.stamp_us, decision.seq, member)
+        reference.stamp_us = created_at(self.stamp_us, decision.seq, stored.member)
         rules = judge.rules[decision.rules_version - 1]
         outcome, drops = reference.resolve(ids, rules, stored.time_us)
-        after = judge.owner(stored.identifiers[0])
+        after = judge.owner(self.anchor)
         assert after is not None
         self.result = (outcome, root_of(after), [drop[1:] for drop in drops])
-        self._check_bounds(rules, stored, after)
+        self._check_bounds(rules, ids, stored, after)
 
     def fits(self) -> bool:
         """Whether the journal says the same."""
@@ -189,9 +250,10 @@ class _Attempt:
     def accept(self) -> None:
         """Makes it the state that the next decision meets, without what it only looked at."""
         root = int.from_bytes(self.decision.root)
+        hidden = self.judge.hidden
         unlinked = {each for each in self.singles if root_of(each) != root}
         self.judge.reference.profiles = {
-            profile: linked
+            profile: {each: at_us for each, at_us in linked.items() if each not in hidden}
             for profile, linked in self.judge.profiles.items()
             if profile not in unlinked
         }
@@ -202,11 +264,13 @@ class _Attempt:
         """Takes it back."""
         self.judge.reference.profiles = self.before
 
-    def _check_bounds(self, rules: Rules, stored: Stored, after: Profile) -> None:
+    def _check_bounds(
+        self, rules: Rules, ids: list[RefIdentifier], stored: Stored, after: Profile
+    ) -> None:
         """No count rises above both its bound and what a joined profile had."""
         linked = self.judge.profiles[after]
         before = {each: had for each, had in self.joined.items() if set(had) <= set(linked)}
-        if sum(ref(each) in linked for each in stored.identifiers) == 1:
+        if sum(each in linked for each in ids) == 1:
             return
         for type_ in {type_ for _, type_, _ in linked}:
             limit, window_us = rules.limit(type_)
@@ -224,46 +288,22 @@ class _Attempt:
         require(merges_of(after) <= most, f"{stored.key}: too many merges")
 
 
-def root_of(profile: Profile) -> int:
-    """The founding member of a profile, as a number."""
-    return int(profile[1]) & (1 << _MEMBER_BITS) - 1
-
-
-def merges_of(profile: Profile) -> int:
-    """How many others a profile has absorbed."""
-    return len(profile) - 2
-
-
-def ref(identifier: Identifier) -> RefIdentifier:
-    """An identifier in the reference's words."""
-    return identifier.collection, identifier.type, identifier.value
-
-
 def _told(decision: Decision) -> tuple[str, int, list[tuple[str, str, str]]]:
-    drops = [
-        (decision.ids[index][1], decision.ids[index][2], DropReason(reason).name)
-        for index, reason in decision.drops
-    ]
+    drops = []
+    for index, reason in decision.drops:
+        member, type_, value = decision.ids[index]
+        told = told_value(value, incarnation_of(member))
+        drops.append((type_, told, DropReason(reason).name))
     return Outcome(decision.outcome).name, int.from_bytes(decision.root), drops
 
 
-def _created(stamp_us: int, order: int, member: bytes) -> int:
-    """When a profile was created, as a number that compares as the rules compare."""
-    return (stamp_us << _ORDER_BITS | order) << _MEMBER_BITS | int.from_bytes(member)
-
-
-def _member(world: World, identifier: Identifier) -> bytes:
-    return world.control.key(identifier) + FIRST_INCARNATION
-
-
-def _foundings(world: World) -> Iterator[tuple[Identifier, Founded]]:
+def _foundings(world: World) -> Iterator[tuple[bytes, Founded]]:
     for shard in world.shards:
-        for _, data in shard.store.scan(rows.MEMBER):
+        for key, data in shard.store.scan(rows.MEMBER):
             row = rows.MemberRow.unpack(data)
             if row.founded:
-                identifier = Identifier(ACCOUNTS if row.collection else USERS, row.type, row.value)
                 at = (shard.number, row.founding_pos)
                 yield (
-                    identifier,
+                    key[1:],
                     Founded(at, row.founding_stamp_us, row.founding_stream, row.founding_us),
                 )

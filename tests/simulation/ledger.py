@@ -13,7 +13,7 @@ from unify_grpc.identity.identifiers import ACCOUNTS, Identifier
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.assembly import list_events, read_profile
 from unify_grpc.machines.reads import ListEvents
-from unify_grpc.placement.members import KEY_BYTES, member_of
+from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
 if TYPE_CHECKING:
     from tests.simulation.gateway import AckedSide, Attempt
@@ -119,16 +119,15 @@ class Ledger:
             require(identifiers in sides, f"{key}: stored with {identifiers}")
         dropped = {(type_, value) for type_, value, _ in side.drops}
         kept = [each for each in identifiers if (each.type, each.value) not in dropped]
-        lives = self.lives[key]
-        self.kept[key] = Kept(kept, {each: lives.get(each, 0) for each in kept}, side.root)
         # Of what was deleted meanwhile nobody can say in which of its lives the event met it.
-        for identifier in kept:
-            life = lives.get(identifier, 0)
+        lives = {**self.lives[key], key[0]: incarnation_of(stored.member)}
+        self.kept[key] = Kept(kept, {each: lives.get(each, 0) for each in kept}, side.root)
+        for identifier, life in self.kept[key].lives.items():
             if life == self.deletions.life(identifier):
                 self.shown.setdefault(identifier, {})[key] = life
-                self._check_shows(identifier, key, kept)
+                self._check_shows(identifier, key, self.kept[key])
 
-    def _check_shows(self, identifier: Identifier, key: MessageKey, kept: list[Identifier]) -> None:
+    def _check_shows(self, identifier: Identifier, key: MessageKey, kept: Kept) -> None:
         """Read-your-writes, through one identifier: the event, and all it was kept with."""
         world = self.world
         name = world.control.key(identifier)
@@ -140,8 +139,8 @@ class Ledger:
         assert profile is not None
         gathered = {(part.type, part.value) for part in profile.parts}
         listed = {(part.type, part.value) for part in profile.identifiers}
-        for each in kept:
-            is_present = self.lives[key].get(each, 0) == self.deletions.life(each)
+        for each, life in kept.lives.items():
+            is_present = life == self.deletions.life(each)
             require(
                 (each.type, each.value) in (listed if is_present else gathered),
                 f"{key}: acked, but {identifier.value} does not show {each.value}",

@@ -30,6 +30,11 @@ def anchor_of(frame: bytes) -> Identifier:
     return Identifier(ACCOUNTS, first.type, first.value)
 
 
+def stream_of(frame: bytes) -> int:
+    """Returns the stream whose event a frame is."""
+    return _open(frame).frame(0).stream
+
+
 def _open(frame: bytes) -> Batch:
     return Batch(pack_batch(bytes(16), [], [frame]))
 
@@ -74,7 +79,7 @@ def _store(gateway: Gateway, number: int, side: OwedSide) -> None:
     anchor = anchor_of(side.frame)
     key = world.control.key(anchor)
     opened = _open(side.frame)
-    world.swept_sides.add((anchor, opened.body(0, opened.frame(0)).message_id))
+    world.strange_sides.add((anchor, opened.body(0, opened.frame(0)).message_id))
     shard = world.shards[world.shard_map.shard_of(key)]
     call_id = world.number()
     rules = [(world.control.space, gateway.version)]

@@ -40,9 +40,7 @@ def check_pairs(world: World, logs: Logs) -> None:
     The links are those of the stored users' sides, each as old as the oldest of them.
     """
     accounts = {
-        each.key: each.member
-        for each in logs.events.values()
-        if each.key[0].collection == ACCOUNTS
+        each.key: each.member for each in logs.events.values() if each.key[0].collection == ACCOUNTS
     }
     expected: dict[tuple[bytes, bytes], int] = {}
     for (number, position), stored in logs.events.items():
@@ -72,14 +70,14 @@ def check_pairs(world: World, logs: Logs) -> None:
 
 
 def check_arrival(world: World, logs: Logs) -> None:
-    """Each shard has what a stream sent of one collection in the stream's order, sweeps aside.
+    """Each shard has what a stream sent of one collection in the stream's order, strangers aside.
 
     Else an event would be taken for the first of its identifier that is not: a founding that
     comes late is none.
     """
     newest: dict[tuple[int, int, str], int] = {}
     for (shard, _), stored in sorted(logs.events.items()):
-        if stored.key in world.swept_sides:
+        if stored.key in world.strange_sides:
             continue
         order = shard, stored.stream, stored.key[0].collection
         require(

@@ -8,25 +8,27 @@ from tests.simulation.ledger import WHOLE_HISTORY, MessageKey
 from tests.simulation.nodes import Node
 from tests.simulation.violation import require
 from unify_grpc.machines.assembly import list_events, read_profile
-from unify_grpc.placement.members import FIRST_INCARNATION, KEY_BYTES
+from unify_grpc.placement.members import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tests.simulation.world import World
+    from unify_grpc.identity.identifiers import Identifier
     from unify_grpc.machines.reads import Answer, Question
 
 READS_MAX = 12
 
 
 class Seen:
-    """What one key showed at most so far; nothing of it may disappear again."""
+    """What one key showed at most so far, in one life; nothing of it may disappear again."""
 
     def __init__(self) -> None:
         self.root: bytes | None = None
         self.roots_left: set[bytes] = set()
         self.members: set[bytes] = set()
-        self.visible: set[tuple[str, str]] = set()
+        self.hidden: frozenset[bytes] = frozenset()
+        self.gathered: set[bytes] = set()
         self.events: set[tuple[bytes, str]] = set()
 
 
@@ -37,7 +39,11 @@ class Reader(Node):
         super().__init__(world, f"r{number}")
         self.reads = 0
         self.key = b""
-        self.seen: dict[bytes, Seen] = {}
+        self.identifier: Identifier | None = None
+        """That the key is of; None: the key is a member's."""
+        self.name_life = 0
+        """Of the identifier, at the beginning of the read."""
+        self.seen: dict[tuple[bytes, int], Seen] = {}
         self.reading: Generator[Any, Any, Any] | None = None
         self.waiting: dict[int, list[Question]] = {}
         self.answers: dict[int, list[Answer]] = {}
@@ -61,12 +67,14 @@ class Reader(Node):
         if draw < 0.5 and self.key:
             pass
         elif draw < 0.8:
-            self.key = world.control.key(world.rng.choice(list(ledger.shown)))
+            self.identifier = world.rng.choice(list(ledger.shown))
+            self.key = world.control.key(self.identifier)
         else:
-            self.key = world.rng.choice(list(ledger.roots))
-        for identifier, messages in ledger.shown.items():
-            if world.control.key(identifier) == self.key:
-                self.must_show = list(messages)
+            self.key, self.identifier = world.rng.choice(list(ledger.roots)), None
+        self.name_life = self._present_life()
+        if self.identifier is not None:
+            shown = ledger.shown[self.identifier].items()
+            self.must_show = [message for message, life in shown if life == self.name_life]
         if self.lists_events:
             self.reading = list_events(
                 world.shard_map, world.control.space, self.key, WHOLE_HISTORY
@@ -113,9 +121,14 @@ class Reader(Node):
             self._check(stop.value)
 
     def _check(self, found: Any) -> None:
-        """Nothing that was seen through this key before is missing now."""
+        """Nothing that was seen through this key before is missing now.
+
+        A name that was deleted begins anew; its shard says when.
+        """
+        if self._present_life() != self.name_life:
+            return
         name = self.key.hex()[:8]
-        seen = self.seen.setdefault(self.key, Seen())
+        seen = self.seen.setdefault((self.key, self.name_life), Seen())
         require(
             found is not None or not (self.must_show or seen.root or len(self.key) > KEY_BYTES),
             f"{self.name}: {name} shows nothing",
@@ -126,6 +139,8 @@ class Reader(Node):
         members = set(base.members)
         require(seen.members <= members, f"{self.name}: {name} shrank")
         seen.members = members
+        require(seen.hidden <= base.hidden, f"{self.name}: {name} lists again what was deleted")
+        seen.hidden = base.hidden
         require(base.root not in seen.roots_left, f"{self.name}: {name} went back")
         if seen.root is not None and seen.root != base.root:
             seen.roots_left.add(seen.root)
@@ -133,20 +148,28 @@ class Reader(Node):
         if self.lists_events:
             self._check_events(found[1], seen, name)
         else:
-            visible = {(part.type, part.value) for part in found.parts}
-            require(len(visible) == len(found.parts), f"{self.name}: {name} shows a member twice")
-            require(seen.visible <= visible, f"{self.name}: {name} lost an identifier")
-            seen.visible = visible
+            gathered = {part.member for part in found.parts}
+            require(len(gathered) == len(found.parts), f"{self.name}: {name} shows a member twice")
+            require(seen.gathered <= gathered, f"{self.name}: {name} lost an identifier")
+            seen.gathered = gathered
+            listed = {(part.type, part.value) for part in found.identifiers}
+            twice = len(listed) != len(found.identifiers)
+            require(not twice, f"{self.name}: {name} shows an identifier twice")
             self.world.ledger.roots[base.root] = None
+
+    def _present_life(self) -> int:
+        if self.identifier is None:
+            return 0
+        return self.world.ledger.deletions.shard_life(self.identifier)
 
     def _check_events(self, listed: list[Any], seen: Seen, name: str) -> None:
         events = {(each.member, each.message_id) for each in listed}
         require(len(events) == len(listed), f"{self.name}: {name} shows an event twice")
         require(seen.events <= events, f"{self.name}: {name} lost an event")
         seen.events = events
+        names = {(member[:KEY_BYTES], message_id) for member, message_id in events}
         for anchor, message_id in self.must_show:
-            member = self.world.control.key(anchor) + FIRST_INCARNATION
             require(
-                (member, message_id) in events,
+                (self.world.control.key(anchor), message_id) in names,
                 f"{self.name}: {name} does not show {message_id}, which was acked before",
             )

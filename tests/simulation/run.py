@@ -68,7 +68,7 @@ def bounds(*, small: bool) -> Iterator[None]:
 def relevant(trace: Iterable[str], message: str) -> list[str]:
     """Returns the last lines of a trace, and before them those that name what failed."""
     lines = list(trace)
-    names = set(re.findall(r"c\d+-\d+|careless-\d+|[a-z]\d+(?=@|'|\b)", message))
+    names = set(re.findall(r"[cd]\d*-\d+|careless-\d+|[a-z]\d+(?=@|'|\b)", message))
     last = lines[-TRACE_LINES_MAX:]
     named = [
         line

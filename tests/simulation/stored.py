@@ -88,9 +88,7 @@ def _follow(lives: dict[bytes, int], push: Push) -> None:
         lives[key] = max(life, lives.get(key, 0))
 
 
-def _stored(
-    shard: int, number: int, batch: Batch, index: int, lives: dict[bytes, int]
-) -> Stored:
+def _stored(shard: int, number: int, batch: Batch, index: int, lives: dict[bytes, int]) -> Stored:
     key = batch.keys(index, 1)[0]
     frame = batch.frame(index)
     body = batch.body(index, frame)

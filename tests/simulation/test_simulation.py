@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from tests.simulation.stored import Logs
 from tests.simulation.traffic import Traffic
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
+from unify_grpc.identity.deletion import DeletionRefusal
 from unify_grpc.machines.assembly import read_profile
+from unify_grpc.machines.deleting import AGE_RECORD
+from unify_grpc.machines.deletions import decode_ageing
+from unify_grpc.machines.merge_machine import ROUND_RECORD
+from unify_grpc.placement.members import incarnation_of
 
 pytestmark = pytest.mark.simulation
 
@@ -85,6 +91,31 @@ def test_schedules_meet_what_they_are_made_for() -> None:
         assert sign in traces
 
 
+def test_schedules_delete_what_they_are_made_for() -> None:
+    """Identifiers go from merged profiles and from untouched ones, twice, or not at all."""
+    worlds = [run_seed(seed) for seed in range(40)]
+    traces = "\n".join(line for world in worlds for line in world.trace)
+    journals = [[record for _, record in sorted(each.merge.store.log.items())] for each in worlds]
+    ageings = [
+        decode_ageing(record[1:])
+        for journal in journals
+        for record in journal
+        if record[:1] == AGE_RECORD
+    ]
+    between = [
+        record[:1] + after[:1] for journal in journals for record, after in pairwise(journal)
+    ]
+
+    assert any(each.adopted for each in ageings)
+    assert any(incarnation_of(each.member) for each in ageings), "no later life was deleted"
+    assert AGE_RECORD + ROUND_RECORD in between, "nothing was decided while a profile aged"
+    assert any(not each.is_remembered for world in worlds for each in decisions_of(world)), (
+        "no decision on an ageing profile"
+    )
+    for refusal in DeletionRefusal:
+        assert f": refused {refusal.name}" in traces
+
+
 @pytest.mark.parametrize("seed", range(0, 60, 3))
 def test_the_number_of_shards_shows_nowhere(seed: int) -> None:
     """What is sent one after another gives the same on one shard and on four."""
@@ -118,7 +149,9 @@ def _one_after_another(seed: int, shards: int) -> World:
     """A world that was sent its requests one at a time, each only when all before were at rest."""
     plan = draw(seed)
     requests = Traffic(replace(plan, requests=15), 0).requests()
-    world = World(replace(plan, shards=shards, slow_shard=0, requests=0, readers=0, faults=CALM))
+    world = World(
+        replace(plan, shards=shards, slow_shard=0, requests=0, readers=0, deletions=0, faults=CALM)
+    )
     gateway, client = world.gateways[0], world.clients[0]
     for number, request in enumerate(requests):
         attempt = Attempt(client, number, world.number(), 0, request.events, resolved=True)

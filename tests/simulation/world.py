@@ -98,8 +98,8 @@ class World:
         ]
         if plan.deletions:
             self.clients.append(Deleter(self, plan.deletions))
-        self.swept_sides: set[MessageKey] = set()
-        """Accounts' sides that a sweep sent: nothing is promised about their order."""
+        self.strange_sides: set[MessageKey] = set()
+        """Accounts' sides that a sweep or another stream sent: no order is promised of them."""
         self.readers = [Reader(self, each) for each in range(plan.readers)]
 
     # -- what nodes ask of the world ----------------------------------------------------------

@@ -35,7 +35,7 @@ from unify_grpc.machines.shard_rows import ShardRows
 from unify_grpc.machines.stored_batches import note_stored
 from unify_grpc.machines.trait_rows import decode_traits, encode_traits
 from unify_grpc.machines.violations import (
-    find_refused,
+    listed_refusals,
     note_promotion_drops,
     note_refused,
     promotion_drops,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unify_grpc.machines.tables import View
+    from unify_grpc.machines.violations import Refusal
 
 APPEND_RECORD: Final = b"A"
 
@@ -124,6 +125,8 @@ class AppendRun:
         self.duplicates: dict[int, int] = {}
         self.refused_count = 0
         """Records of refused events that are new."""
+        self._refused_before: dict[int, dict[Refusal, int]] = {}
+        """By space, those listed before; read when the batch has one."""
         self.statuses = bytearray()
         self.roots: list[bytes] = []
         self.pending: list[PendingLink] = []
@@ -194,9 +197,16 @@ class AppendRun:
         if self.known is not None:
             if index in self.known:
                 return
-        elif (position := find_refused(self.working, space, stamp_us, mark)) is not None:
-            self.duplicates[index] = position
-            return
+        else:
+            before = self._refused_before.get(space)
+            if before is None:
+                rest = len(self.batch.offsets) - index
+                before = listed_refusals(self.working, space, rest)
+                self._refused_before[space] = before
+            position = before.get((stamp_us, mark))
+            if position is not None:
+                self.duplicates[index] = position
+                return
         self.refused_count += 1
         note_refused(self.working, (self.number << 16) + index, self.batch, index)
 

@@ -64,14 +64,18 @@ class Profile:
         return [each for each in self.parts if each.member not in hidden]
 
 
-def locate(shard_map: ShardMap, space: int, key: bytes) -> Reading[ProfileMembers | None]:
+def locate(
+    shard_map: ShardMap, space: int, key: bytes, collection: int | None = None
+) -> Reading[ProfileMembers | None]:
     """Finds the live profile of an identifier's key, or of a member that founded one.
 
-    Profiles may merge while it walks, so it goes on until a home says that it is there.
+    With a `collection`, 0 for users and 1 for accounts, one of the other is none: a member does
+    not tell by itself, and a caller may have put any collection before it. Profiles may merge
+    while it walks, so it goes on until a home says that it is there.
     """
     for _ in range(HOPS_MAX):
         shard = shard_map.shard_of(key)
-        answers = yield {shard: [Locate(space, key)]}
+        answers = yield {shard: [Locate(space, key, collection)]}
         found = cast("Located", answers[shard][0])
         if found.root is None:
             return None
@@ -99,10 +103,15 @@ def look_up_names(shard_map: ShardMap, keys: list[bytes]) -> Reading[list[Looked
 
 
 def read_profile(
-    shard_map: ShardMap, space: int, key: bytes, *, with_traits: bool
+    shard_map: ShardMap,
+    space: int,
+    key: bytes,
+    *,
+    with_traits: bool,
+    collection: int | None = None,
 ) -> Reading[Profile | None]:
-    """Reads everything of a profile but its events."""
-    root = yield from locate(shard_map, space, key)
+    """Reads everything of a profile but its events; `collection` as in `locate`."""
+    root = yield from locate(shard_map, space, key, collection)
     if root is None:
         return None
     questions: dict[int, list[Question]] = {}
@@ -119,10 +128,17 @@ def read_profile(
 
 
 def list_events(
-    shard_map: ShardMap, space: int, key: bytes, question: ListEvents
+    shard_map: ShardMap,
+    space: int,
+    key: bytes,
+    question: ListEvents,
+    collection: int | None = None,
 ) -> Reading[tuple[ProfileMembers, list[StoredEvent]] | None]:
-    """Reads a page of a profile's events: `question` without its members; one more than a page."""
-    root = yield from locate(shard_map, space, key)
+    """Reads a page of a profile's events: `question` without its members; one more than a page.
+
+    `collection` as in `locate`.
+    """
+    root = yield from locate(shard_map, space, key, collection)
     if root is None:
         return None
     by_shard: dict[int, list[bytes]] = {}

@@ -111,7 +111,7 @@ class Deletions:
         if done is not None:
             if not _is_same(done.command, command):
                 yield DeleteAnswer(request, Deleted(REUSED, b""))
-            elif done.record in flights:
+            elif _awaits(done.record, flights):
                 self._waiting.setdefault(done.record, []).append((request, done.deleted))
             else:
                 yield DeleteAnswer(request, done.deleted)
@@ -184,7 +184,8 @@ class Deletions:
     def phases(self, record: bytes) -> list[dict[int, Push]]:
         """Returns what shards have to be told of a record, with the rows as they are now."""
         if record[:1] == AGE_RECORD:
-            return [self._ages(deletions.decode_ageing(record[1:]))]
+            ageing = deletions.decode_ageing(record[1:])
+            return [self._ages(ageing), *self._adoption(ageing)]
         deletion = deletions.decode_deletion(record[1:])
         phase: dict[int, Push] = {}
         if deletion.refusal:
@@ -212,27 +213,49 @@ class Deletions:
             assert row is not None, "a profile lists a member without a row"
             age = AgePush(member, profile.space, profile.collection, row.link_epoch)
             push_to(phase, shard_of(member)).ages.append(age)
-        if ageing.adopted is not None:
-            push = push_to(phase, shard_of(bound.root))
-            push.profiles.append(profile_push(bound.root, profile))
-            row = journal.find_member(working, ageing.root)
-            assert row is not None, "a profile that ages is linked"
-            push_to(phase, shard_of(ageing.root)).bindings.append(
-                binding_push(ageing.root, row, profile)
-            )
         return phase
 
-    def landed(self, record: int) -> Iterator[Message]:
-        """Takes note that every shard has what a record said."""
+    def _adoption(self, ageing: Ageing) -> Iterator[dict[int, Push]]:
+        """Yields what makes a profile that was taken over visible: targets before pointers.
+
+        After a restart it may have been merged into another, whose home knows nothing of it yet.
+        """
+        if ageing.adopted is None:
+            return
+        working, shard_of = Working(self.view), self.shard_map.shard_of
+        row = journal.find_member(working, ageing.root)
+        assert row is not None, "a profile that ages is linked"
+        profile = journal.read_profile(working, row.root)
+        first: dict[int, Push] = {}
+        push_to(first, shard_of(row.root)).profiles.append(profile_push(row.root, profile))
+        is_home = shard_of(ageing.root) == shard_of(row.root)
+        second = first if is_home else dict[int, Push]()
+        binding = binding_push(ageing.root, row, profile)
+        push_to(second, shard_of(ageing.root)).bindings.append(binding)
+        yield from [first] if is_home else [first, second]
+
+    def landed(self, record: int, flights: Collection[int]) -> Iterator[Message]:
+        """Takes note that every shard has what a record said; `flights` are those still under way.
+
+        Who waits for a deletion waits for all records before it too: while a merge is on its way
+        some members still lead to a list that shows what was deleted from the one it went into.
+        """
         if self._open is not None and self._open.record == record:
             self._is_aged = True
-        for request, deleted in self._waiting.pop(record, ()):
-            yield DeleteAnswer(request, deleted)
+        for number in sorted(self._waiting):
+            if not _awaits(number, flights):
+                for request, deleted in self._waiting.pop(number):
+                    yield DeleteAnswer(request, deleted)
 
     def _take_over(self, deletion: Deletion) -> None:
         if not deletion.refusal:
             following = incarnation_of(deletion.member) + 1
             self.incarnations[deletion.command.key] = following
+
+
+def _awaits(record: int, flights: Collection[int]) -> bool:
+    """Whether a record, or one before it, is not with every shard yet."""
+    return any(number <= record for number in flights)
 
 
 def _is_same(one: DeleteCommand, other: DeleteCommand) -> bool:

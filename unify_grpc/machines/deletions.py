@@ -117,6 +117,9 @@ def judge(working: Working, command: DeleteCommand, incarnations: dict[bytes, in
     if found is None:
         return _adopt(command, named, member)
     row = journal.read_profile(working, found.root)
+    if (row.space, row.collection) != (command.space, command.collection):
+        # Whose it is answers as if it did not exist, however equal the identifiers in it are.
+        raise DeletionRefusedError(DeletionRefusal.NOT_ON_PROFILE, named)
     wanted = _identifier(command)
     held = []
     for each, _, _, _, is_hidden in row.members:

@@ -64,11 +64,14 @@ class Unknown:
 
 
 def explain(
-    shard_map: ShardMap, space: int, first: bytes, second: bytes
+    shard_map: ShardMap, space: int, first: bytes, second: bytes, collection: int | None = None
 ) -> Generator[Asked, Any, Explanation | Unknown]:
-    """Explains two names of one collection: keys of identifiers, or members that founded one."""
-    first_found = yield from locate(shard_map, space, first)
-    second_found = yield from locate(shard_map, space, second)
+    """Explains two names of one collection: keys of identifiers, or members that founded one.
+
+    `collection` as in `locate`.
+    """
+    first_found = yield from locate(shard_map, space, first, collection)
+    second_found = yield from locate(shard_map, space, second, collection)
     if first_found is None or second_found is None:
         is_second = first_found is not None
         # A member without a profile here may be of another space: nobody is asked about it.

@@ -1,7 +1,7 @@
 """What the merge actor stores: its journal of decisions, and the rows that follow from it.
 
-The journal is the truth and the history; rows are its sum. `apply_round` gives the rows of one
-journal record and is used both when the record is decided and when it is replayed.
+The journal is the truth and the history; rows are its sum. `apply_decision` gives the rows of one
+decision and is used both when that is made and when its record is replayed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RULES = b"r"
 NEWEST_STAMP = b"x"
 NAME = b"n"
 META = b"k"
-# Taken in `history_rows.py`: h and y.
+# Taken elsewhere: g (`deletions.py`), h and y (`history_rows.py`), z (`link_counts.py`).
 
 _LINK_KEY = struct.Struct(">HQ")
 _U32 = struct.Struct(">I")

@@ -51,10 +51,19 @@ class LinkPage:
 
 
 def list_links(
-    shard_map: ShardMap, space: int, key: bytes, *, after: LinkPlace | None, limit: int
+    shard_map: ShardMap,
+    space: int,
+    key: bytes,
+    *,
+    after: LinkPlace | None,
+    limit: int,
+    collection: int | None = None,
 ) -> Reading[LinkPage | None]:
-    """Reads a page of at most `limit` links; it may be short, or even empty, before the last."""
-    base = yield from locate(shard_map, space, key)
+    """Reads a page of at most `limit` links; it may be short, or even empty, before the last.
+
+    `collection` as in `locate`.
+    """
+    base = yield from locate(shard_map, space, key, collection)
     if base is None:
         return None
     found: list[tuple[LinkPlace, ProfileMembers]] = []

@@ -366,7 +366,7 @@ class MergeMachine(Pushing):
         return found.founding
 
     def _landed(self, record: int) -> Iterator[Message]:
-        return self.deletions.landed(record)
+        return self.deletions.landed(record, self._flights)
 
     # -- pushes -----------------------------------------------------------------------------
 

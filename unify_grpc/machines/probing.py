@@ -41,7 +41,13 @@ class Probe(NamedTuple):
 
 
 def probes_of(
-    event: ClientEvent, message_id: str, space: SpaceView, *, stamp_us: int, source: int
+    event: ClientEvent,
+    message_id: str,
+    space: SpaceView,
+    *,
+    present: Identifier | None,
+    stamp_us: int,
+    source: int,
 ) -> list[Probe]:
     """Returns the anchors to ask before an event is stored; none if no rules moved it.
 
@@ -49,10 +55,10 @@ def probes_of(
         event: checked already.
         message_id: its own.
         space: with the rules that hold and those that held.
+        present: what it is stored under first by the rules that hold; None if they refuse it.
         stamp_us: of this attempt.
         source: number of the source that sent it.
     """
-    present = _anchor(event, space.rules)
     asked: dict[Identifier, None] = {}
     for earlier in space.earlier:
         anchor = _anchor(event, earlier.rules) if stamp_us < earlier.until_us else None

@@ -18,6 +18,8 @@ class Locate(msgspec.Struct, array_like=True, frozen=True, tag="locate"):
     space: int
     key: bytes
     """16 bytes: the identifier's present life; 20 bytes: this member."""
+    collection: int | None = None
+    """0 users, 1 accounts: one of the other is not there. None: whichever it is of."""
 
 
 class Located(msgspec.Struct, array_like=True, frozen=True):

@@ -292,7 +292,7 @@ class SpaceRow(msgspec.Struct, array_like=True, frozen=True):
     format: int
     rules_version: int
     epoch: int
-    """Link epoch: memory stamped with another one is not used."""
+    """Always 0: link memory ages by member (`MemberRow.link_epoch`). The row keeps its place."""
     searchable: list[str] = []
     """Names of the traits that its profiles are found by, as it was told last."""
     filling: list[str] = []

@@ -88,6 +88,8 @@ class ShardReader:
             row = _member_row(view, member)
             if row is None or row.space != question.space:
                 return Located(None, None)
+            if question.collection not in {None, row.collection}:
+                return Located(None, None)
             if row.root is None:
                 if not row.founded:
                     return Located(None, None)

@@ -25,8 +25,12 @@ VIOLATIONS: Final = b"v"
 REFUSED: Final = 0x80
 """Added to the reason of a refusal, so that it is no reason of a drop."""
 REPEATS_SOUGHT_MAX: Final = 8 * PART_ENTRIES
-"""Entries that a repeated refusal is looked for in: a gateway repeats a call within seconds."""
+"""Entries that may come between a call and its repetition: a gateway makes that in seconds."""
 _ENTRY = struct.Struct("<QqB4s8s")
+
+
+Refusal = tuple[int, bytes]
+"""(stamp, mark of the message id) name one attempt: a gateway stamps no two events alike."""
 
 
 class Entry(NamedTuple):
@@ -105,18 +109,22 @@ def note_refused(working: Working, position: int, batch: Batch, index: int) -> N
     _append(working, frame.space, [*drops, entry])
 
 
-def find_refused(working: Working, space: int, stamp_us: int, mark: bytes) -> int | None:
-    """Returns where a refused event is listed already; None if it is new.
+def listed_refusals(working: Working, space: int, refused_max: int) -> dict[Refusal, int]:
+    """Returns where the newest refused events are listed; ask once for a whole batch.
 
-    A gateway stamps no two events alike, so stamp and message id name one attempt.
+    Args:
+        working: rows of the command at hand.
+        space: whose list.
+        refused_max: at most so many refused events are looked for.
     """
     listed = ViolationList(working.get, space)
     count = len(listed)
-    for at in range(count - 1, max(-1, count - 1 - REPEATS_SOUGHT_MAX), -1):
+    found: dict[Refusal, int] = {}
+    for at in range(max(0, count - REPEATS_SOUGHT_MAX - refused_max), count):
         entry = listed[at]
-        if entry.stamp_us == stamp_us and entry.fingerprint == mark and entry.kind & REFUSED:
-            return entry.position
-    return None
+        if entry.kind & REFUSED:
+            found[entry.stamp_us, entry.fingerprint] = entry.position
+    return found
 
 
 def promotion_drops(batch: Batch, index: int, frame: Frame) -> list[NotedDrop]:

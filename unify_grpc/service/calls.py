@@ -85,7 +85,7 @@ NOT_BUILT: Final = frozenset(
 """Described in the protos and answered UNIMPLEMENTED, after the credential was checked."""
 OPEN_SERVICES: Final = ("/grpc.health.v1.", "/grpc.reflection.")
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("call")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from unify_grpc.identity.identifiers import COLLECTIONS, normalise_value
 from unify_grpc.service.errors import RequestInvalidError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from unify_grpc.service.faults import Faults
 
-REQUEST_ID_CHARS_MAX = 100
+_UUID: Final = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _SECONDS_MAX = 253_402_300_799
 _NANOS_MAX = 999_999_999
 
@@ -53,10 +54,23 @@ def check_deletion(request: Any) -> None:
         )
         if wanted.collection and wanted.collection not in COLLECTIONS:
             violations.append(("external_ids[0].collection", "is neither users nor accounts"))
-    if len(request.request_id) > REQUEST_ID_CHARS_MAX:
-        violations.append(("request_id", f"must have at most {REQUEST_ID_CHARS_MAX} characters"))
+    violations.extend(request_id_violations(request))
     if violations:
         raise RequestInvalidError(violations)
+
+
+def check_deleted_collection(request: Any, collection: str) -> None:
+    """Refuses to delete, from a profile of one collection, an identifier of the other."""
+    for wanted in request.external_ids[:1]:
+        if wanted.collection in COLLECTIONS and wanted.collection != collection:
+            raise RequestInvalidError([("external_ids[0].collection", "is not the profile's")])
+
+
+def request_id_violations(request: Any) -> list[tuple[str, str]]:
+    """Returns what is wrong with the `request_id` of a write: it may be absent, or is a UUID."""
+    if not request.request_id or _UUID.fullmatch(request.request_id):
+        return []
+    return [("request_id", "must be a UUID")]
 
 
 def check_time(field: str, request: Any) -> int | None:

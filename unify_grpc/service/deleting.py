@@ -73,8 +73,10 @@ class Deleter:
         deleted = await self._backend.delete(command)
         if deleted.refusal == REUSED:
             raise RequestIdReusedError
-        if deleted.refusal == DeletionRefusal.NOT_ON_PROFILE:
+        if deleted.refusal:
+            # Whatever the reason: first of all there must be such a profile in this space.
             await self._reader.locate(space, named)
+        if deleted.refusal == DeletionRefusal.NOT_ON_PROFILE:
             raise IdentifierNotFoundError
         if deleted.refusal:
             refusal = DeletionRefusal(deleted.refusal)

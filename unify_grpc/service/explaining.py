@@ -12,7 +12,8 @@ from unify_grpc.machines.merge_reader import DROPS_MAX
 from unify_grpc.placement.members import segment_id_of
 from unify_grpc.service.errors import ProfileNotFoundError, RequestInvalidError
 from unify_grpc.service.faults import Faults
-from unify_grpc.service.profile_reads import MASK, Named, name_by_identifier, name_by_segment_id
+from unify_grpc.service.masking import MASK
+from unify_grpc.service.profile_reads import Named, name_by_identifier, name_by_segment_id
 from unify_grpc.service.profile_wire import time_to_wire
 
 if TYPE_CHECKING:

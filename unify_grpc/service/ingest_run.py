@@ -179,21 +179,21 @@ class Run:
         return placed
 
     def account_sides(self, indexes: Iterable[int]) -> list[Placed]:
-        """Returns the accounts' sides that may be sent.
+        """Returns the accounts' sides that may be sent: those of `indexes`, and all that are owed.
 
         That of an event with both may be once its user's side is stored, and goes as that one
-        says, which may be an earlier attempt's.
+        says, which may be an earlier attempt's. Under the rules of today the same event may
+        identify nobody.
         """
         placed = []
-        for index in indexes:
-            sides = self.framed[index].sides
-            if index in self._accounts or not sides:
-                continue
+        for index in sorted({*indexes, *self._owed}.difference(self._accounts)):
             owed = self._owed.get(index)
             if owed is not None:
                 key = owed.frame[FRAME_BYTES : FRAME_BYTES + KEY_BYTES]
                 placed.append(Placed(index, ACCOUNTS, key, owed.frame))
-            elif sides[0].identifiers[0].collection == ACCOUNTS:
+                continue
+            sides = self.framed[index].sides
+            if sides and sides[0].identifiers[0].collection == ACCOUNTS:
                 placed.append(Placed(index, ACCOUNTS, sides[0].key, sides[0].frame))
         return placed
 
@@ -273,10 +273,12 @@ class Run:
             is_promoted = refusal is RejectionReason.TOO_MANY_IDENTIFIERS
             if isinstance(each, Unreadable) or not is_promoted or index in self._sides:
                 continue
+            framed = self.framed.get(index)
             probes = probes_of(
                 each.event,
                 each.body.message_id,
                 self.space.view,
+                present=framed.sides[0].identifiers[0] if framed and framed.sides else None,
                 stamp_us=self._stamps[index],
                 source=self.source,
             )

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unify_grpc.identity.identifiers import (
+    ACCOUNTS,
     COLLECTIONS,
     GROUP_ID,
     GROUP_ID_CHARS_MAX,
@@ -51,7 +52,13 @@ class ProfileReader:
         """Returns a profile; `ProfileNotFoundError` if there is none."""
         number = space.record.number
         profile = await self._run(
-            read_profile(self.shard_map, number, named.key, with_traits=with_traits)
+            read_profile(
+                self.shard_map,
+                number,
+                named.key,
+                with_traits=with_traits,
+                collection=named.side,
+            )
         )
         if profile is None:
             raise ProfileNotFoundError(**named.facts)
@@ -59,7 +66,7 @@ class ProfileReader:
 
     async def locate(self, space: Space, named: Named) -> ProfileMembers:
         """Returns a profile's members; `ProfileNotFoundError` if there is none."""
-        found = await self._run(locate(self.shard_map, space.record.number, named.key))
+        found = await self._run(locate(self.shard_map, space.record.number, named.key, named.side))
         if found is None:
             raise ProfileNotFoundError(**named.facts)
         return found
@@ -71,13 +78,14 @@ class ProfileReader:
     async def explain(self, space: Space, first: Named, second: Named) -> Explanation | Unknown:
         """Returns why two names of one collection stand for one profile, or for two."""
         number = space.record.number
-        return await self._run(explain(self.shard_map, number, first.key, second.key))
+        return await self._run(explain(self.shard_map, number, first.key, second.key, first.side))
 
     async def list_events(
         self, space: Space, named: Named, question: ListEvents
     ) -> tuple[ProfileMembers, list[StoredEvent]]:
         """Returns a page of a profile's events; `ProfileNotFoundError` if there is no profile."""
-        reading = list_events(self.shard_map, space.record.number, named.key, question)
+        number = space.record.number
+        reading = list_events(self.shard_map, number, named.key, question, named.side)
         page = await self._run(reading)
         if page is None:
             raise ProfileNotFoundError(**named.facts)
@@ -88,7 +96,12 @@ class ProfileReader:
     ) -> LinkPage:
         """Returns a page of a profile's links; `ProfileNotFoundError` if there is no profile."""
         reading = list_links(
-            self.shard_map, space.record.number, named.key, after=after, limit=limit
+            self.shard_map,
+            space.record.number,
+            named.key,
+            after=after,
+            limit=limit,
+            collection=named.side,
         )
         page = await self._run(reading)
         if page is None:
@@ -128,6 +141,11 @@ class Named:
         """Of the identifier; empty for a segment_id."""
         self.key = key
         """16 bytes of an identifier, or 20 of the founding member in a segment_id."""
+
+    @property
+    def side(self) -> int:
+        """The collection as shards know it: 0 users, 1 accounts."""
+        return int(self.collection == ACCOUNTS)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -180,8 +198,3 @@ def identifier_violations(
         bound = f"{GROUP_ID_CHARS_MAX} characters" if is_group_id else f"{VALUE_BYTES_MAX} bytes"
         violations.append((f"{field}.value", f"is not 1 to {bound} without control characters"))
     return violations
-
-
-MASK = "***"
-"""Stands for a value that the reader may not see."""
-MASK_JSON = b'"***"'

@@ -15,11 +15,18 @@ from unify_grpc.machines.reads import ListEvents
 from unify_grpc.placement.members import segment_id_of
 from unify_grpc.service.administration import facts_of
 from unify_grpc.service.calls import current_call
-from unify_grpc.service.checks import check_count, check_deletion, check_page_size, check_times
+from unify_grpc.service.checks import (
+    check_count,
+    check_deleted_collection,
+    check_deletion,
+    check_page_size,
+    check_times,
+)
 from unify_grpc.service.explaining import explain_identity
 from unify_grpc.service.faults import Faults
 from unify_grpc.service.link_pages import list_links_page
 from unify_grpc.service.list_profiles import list_profiles_page
+from unify_grpc.service.masking import MASK
 from unify_grpc.service.page_tokens import make_token, read_token, scope_of
 from unify_grpc.service.profile_wire import (
     event_to_wire,
@@ -225,13 +232,16 @@ class ProfileServicer(profile_service_pb2_grpc.ProfileServiceServicer):
             check_deletion(request)
         with faults:
             named = _named(request, call.space)
+            check_deleted_collection(request, named.collection)
         faults.refuse()
         wanted = request.external_ids[0]
         root, deleted = await self._deleter.delete(
             call.space, named, wanted.type, wanted.value, request.request_id
         )
         identifier = identity_pb2.Identifier(
-            collection=deleted.collection, type=deleted.type, value=deleted.value
+            collection=deleted.collection,
+            type=deleted.type,
+            value=deleted.value if call.caller.has("pii") else MASK,
         )
         segment_id = segment_id_of(named.collection, root)
         await self._deleter.note(call.space, segment_id, deleted, facts_of(call, request))

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from unify_grpc._pb.unify.v1 import profile_pb2
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS
 from unify_grpc.machines.batch import EVENT_TYPES, decode_body
-from unify_grpc.service.profile_reads import MASK, MASK_JSON
+from unify_grpc.service.masking import MASK, MASK_JSON, mask_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,9 +104,9 @@ def event_to_wire(event: StoredEvent, directory: SpaceDirectory, *, is_masked: b
         source_id=directory.source_id(event.source),
         timestamp=time_to_wire(event.time_us),
         received_time=time_to_wire(event.stamp_us),
-        properties_json=_payload(body.properties, is_masked=is_masked),
-        context_json=_payload(body.context, is_masked=is_masked),
-        traits_json=_payload(body.traits, is_masked=is_masked),
+        properties_json=mask_payload(body.properties) if is_masked else body.properties,
+        context_json=mask_payload(body.context) if is_masked else body.context,
+        traits_json=mask_payload(body.traits) if is_masked else body.traits,
     )
     dropped = dict(event.drops)
     for index, (type_, value) in enumerate(event.identifiers):
@@ -128,10 +128,6 @@ def add_noted_drops(wire: Any, drops: Iterable[NotedDrop], *, is_masked: bool) -
             value=MASK if is_masked and drop.value else drop.value,
             reason=drop.reason,
         )
-
-
-def _payload(text: bytes, *, is_masked: bool) -> bytes:
-    return MASK_JSON if text and is_masked else text
 
 
 def _stamp(sent: Any) -> int:

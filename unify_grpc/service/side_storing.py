@@ -109,7 +109,6 @@ class SideStoring:
                 await self._meet_types(run)
             waiting = run.indexes()
             for attempt in range(STALE_RETRIES_MAX + 1):
-                places.start.sent()  # nobody who waits for it runs before what follows is queued
                 stale = await self._store_once(run, waiting, places, handed)
                 if not stale:
                     break
@@ -148,6 +147,7 @@ class SideStoring:
             if stale:
                 return sorted(stale)
         calls = self._send(run, run.user_sides(indexes))
+        places.start.sent()  # only now: what was asked before must not let later batches overtake
         if run.has_accounts and not run.has_pairs:
             # Nothing waits for a user's side, and nothing could be overtaken.
             calls += await self._send_accounts(run, indexes, places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Any, Final
 
@@ -10,15 +9,13 @@ import msgspec
 
 from unify_grpc.identity.rules import Rules
 from unify_grpc.identity.rules_document import RulesInvalid
-from unify_grpc.service.checks import check_time
+from unify_grpc.service.checks import check_time, request_id_violations
 from unify_grpc.service.errors import RequestInvalidError
 from unify_grpc.service.space_wire import SCOPE_NAMES
 
 NAME_CHARS_MAX: Final = 100
 RULES_BYTES_MAX: Final = 1 << 20
 SCOPES_DEFAULT: Final = ("read", "pii")
-
-_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 Violations = list[tuple[str, str]]
 """(field, what is wrong with it)."""
@@ -30,7 +27,7 @@ def check_create_space(request: Any) -> bytes:
     violations = _name_violations(request.name)
     if "/" in request.name and not violations:
         violations.append(("name", "must not have a /"))
-    _refuse([*violations, *rules_violations(rules), *_request_id_violations(request)])
+    _refuse([*violations, *rules_violations(rules), *request_id_violations(request)])
     return rules
 
 
@@ -40,7 +37,7 @@ def check_set_rules(request: Any) -> bytes:
     violations = rules_violations(rules) if rules else [("rules_json", "is required")]
     if request.expected_version < 0:
         violations.append(("expected_version", "must not be negative"))
-    _refuse([*violations, *_request_id_violations(request)])
+    _refuse([*violations, *request_id_violations(request)])
     return rules
 
 
@@ -50,7 +47,7 @@ def check_create_source(request: Any) -> None:
         [
             *_space_violations(request),
             *_name_violations(request.name),
-            *_request_id_violations(request),
+            *request_id_violations(request),
         ]
     )
 
@@ -60,7 +57,7 @@ def check_create_access_token(request: Any) -> tuple[list[str], int | None]:
     violations = [
         *_space_violations(request),
         *_name_violations(request.name),
-        *_request_id_violations(request),
+        *request_id_violations(request),
     ]
     for index, scope in enumerate(request.scopes):
         if scope not in SCOPE_NAMES:
@@ -77,7 +74,7 @@ def check_create_access_token(request: Any) -> tuple[list[str], int | None]:
 
 def check_revoke(request: Any, field: str) -> None:
     """Refuses to revoke what is not named in `field`."""
-    violations = [*_space_violations(request), *_request_id_violations(request)]
+    violations = [*_space_violations(request), *request_id_violations(request)]
     if not getattr(request, field):
         violations.append((field, "is required"))
     _refuse(violations)
@@ -120,9 +117,3 @@ def _name_violations(name: str) -> Violations:
     if any(unicodedata.category(character) == "Cc" for character in name):
         return [("name", "must not have control characters")]
     return []
-
-
-def _request_id_violations(request: Any) -> Violations:
-    if not request.request_id or _UUID.fullmatch(request.request_id):
-        return []
-    return [("request_id", "must be a UUID")]

@@ -17,7 +17,7 @@ from unify_grpc.identity.identifiers import (
     USERS,
 )
 from unify_grpc.placement.members import segment_id_of
-from unify_grpc.service.profile_reads import MASK, MASK_JSON
+from unify_grpc.service.masking import MASK, mask_payload
 from unify_grpc.service.profile_wire import (
     ENCODING,
     add_noted_drops,
@@ -80,7 +80,7 @@ def _refused_to_wire(
     )
     for name in ("properties", "context", "traits"):
         text = getattr(body, name)
-        setattr(wire, name + "_json", MASK_JSON if text and is_masked else text)
+        setattr(wire, name + "_json", mask_payload(text) if is_masked else text)
     for collection, type_, value, encoding in _ids_in(body):
         shown = MASK if is_masked else value
         wire.external_ids.add(id=shown, type=type_, collection=collection, encoding=encoding)

@@ -100,6 +100,10 @@ class ProfileEvent:
     external_ids: tuple[ExternalId, ...]
     """The identifiers that the event was resolved by."""
     properties: dict[str, Any]
+    """Each value masked as a whole without the scope `pii`; so in the next two.
+
+    Empty where an event was refused because it held no JSON object there.
+    """
     context: dict[str, Any]
     traits: dict[str, Any]
     drops: tuple[Drop, ...]
@@ -225,5 +229,9 @@ def _metadata(message: profile_pb2.ProfileMetadata) -> ProfileMetadata:
 
 
 def _object(json_bytes: bytes) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(json_bytes) if json_bytes else {}
-    return parsed
+    """Returns an object of the wire; empty for what an event was refused for, which is none."""
+    try:
+        parsed = json.loads(json_bytes) if json_bytes else {}
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -34,6 +34,8 @@ class Violation:
     """The canonical id of its profile; None where it was refused."""
     rules_version: int
     """Which version of the rules it was judged by."""
+    omitted_parts: tuple[str, ...] = ()
+    """Parts of a refused event that `event` lacks or holds cut, such as `properties`."""
 
 
 def tailed_event(message: operations_service_pb2.TailEventsResponse) -> TailedEvent:
@@ -52,4 +54,5 @@ def violation(message: operations_service_pb2.Violation) -> Violation:
         reason=_rejection_reason_of(message.reason),
         segment_id=message.segment_id or None,
         rules_version=message.rules_version,
+        omitted_parts=tuple(message.omitted_parts),
     )

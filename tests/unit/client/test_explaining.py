@@ -230,3 +230,19 @@ def test_violations_are_listed_with_their_filters() -> None:
     assert ("accounts", "acme") == (request.identifier.collection, request.identifier.value)
     assert (RejectionReason.TOO_DEEP, None) == (refused_event.reason, refused_event.segment_id)
     assert (None, "use_1", 2) == (dropped.reason, dropped.segment_id, dropped.rules_version)
+
+
+def test_an_event_refused_for_its_json_can_be_listed() -> None:
+    """What is there as it was sent and is no object comes as an empty one, beside the others."""
+    driven = Driven()
+    sent = [b'{"a":1}', b"{bad", b"[1]", b'"\xff"', b"[" * 100_000]
+    events = [{"event": {"properties_json": each}, "omitted_parts": ["name"]} for each in sent]
+    listed = driven.answer(
+        "OperationsService",
+        "ListViolations",
+        lambda: list(driven.client.list_violations()),
+        operations_service_pb2.ListViolationsResponse(violations=events),
+    )
+
+    assert [{"a": 1}, {}, {}, {}, {}] == [each.event.properties for each in listed]
+    assert {("name",)} == {each.omitted_parts for each in listed}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from tests.unit.machines.frames import SPACE, T0, founding, frame, key, link, member, split
 from tests.unit.machines.one_merge import OneMerge, rows_of
@@ -114,6 +115,29 @@ def test_it_is_answered_when_every_shard_has_it(merge: OneMerge) -> None:
     assert 1 == len(merge.take(DeleteAnswer))
 
 
+def test_it_is_answered_when_merges_before_it_are_everywhere(merge: OneMerge) -> None:
+    """Until then members lead to a list that the profile has left, and that shows it still."""
+    merge.decide(link("user_id:x", "phone:y", position=1))
+    merge.decide(link("user_id:a@1", "email:b@2", position=2, message_id="m2"))
+    ask(merge, command("user_id:a@1", "email:b@2"))
+    ages = merge.take(SendPush)
+    merge.link(link("user_id:x", "user_id:a@1", position=3, message_id="m3"))
+    for age in ages:
+        merge.acknowledge(age)
+    held: list[SendPush] = []
+    while pushes := merge.take(SendPush):
+        for push in pushes:
+            if push.shard == 1:
+                held.append(push)
+            else:
+                merge.acknowledge(push)
+    assert [] == merge.take(DeleteAnswer)
+    for push in held:
+        merge.acknowledge(push)
+
+    assert [0] == [each.refusal for each in finish(merge)]
+
+
 @pytest.mark.parametrize(
     ("named", "name", "refusal"),
     [
@@ -133,6 +157,19 @@ def test_what_may_not_be_deleted_stays(
     ask(merge, command(named, name))
 
     assert [refusal] == [each.refusal for each in finish(merge)]
+    assert before == merge.store.next_number
+
+
+@pytest.mark.parametrize("asked_of", [{"space": SPACE + 1}, {"collection": 1}])
+def test_a_profile_of_others_does_not_exist(merge: OneMerge, asked_of: dict[str, int]) -> None:
+    """Who names it by its founding member in another space, or as an account, changes nothing,
+    however equal the identifier is.
+    """
+    merge.decide(link("user_id:a", "email:b", position=1))
+    before = merge.store.next_number
+    ask(merge, structs.replace(command(member("user_id:a"), "email:b"), **asked_of))
+
+    assert [DeletionRefusal.NOT_ON_PROFILE] == [each.refusal for each in finish(merge)]
     assert before == merge.store.next_number
 
 
@@ -276,6 +313,23 @@ def test_the_only_identifier_goes_by_segment_id(merge: OneMerge) -> None:
     assert [T0 + 3] == [each.joined_us for each in bindings]
     assert [0] == [each.deleted.refusal for each in answers]
     assert {member("anonymous_id:z")} == hidden(merge, "anonymous_id:z")
+
+
+def test_what_is_taken_over_and_merged_is_pushed_targets_first(merge: OneMerge) -> None:
+    """After a restart its member leads to the survivor only when the survivor's home has it."""
+    merge.decide(link("user_id:x", "phone:y", position=1))
+    named = member("anonymous_id:z@1")
+    ask(merge, command(named, "anonymous_id:z@1", named_founding=founding(2**60, time_us=T0)))
+    merge.link(link("user_id:x", "anonymous_id:z@1", position=2, message_id="m2"))
+    merge.answer_look_ups()
+    again = merge.restarted()
+    bound: list[bytes] = []
+    while pushes := [each for each in again.take(SendPush) if each.shard == 1]:
+        for push in pushes:
+            bound.extend(each.root for each in rows_of(push).bindings)
+            again.acknowledge(push)
+
+    assert [] == bound, "it leads to where nobody knows of it"
 
 
 # -- at the shard ---------------------------------------------------------------------------------

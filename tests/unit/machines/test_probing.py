@@ -22,13 +22,13 @@ def probe(name: str, message_id: str = "m1") -> bytes:
 def test_a_message_that_is_not_there_is_not_held(shard: OneShard) -> None:
     """The question stores nothing: the same message under the anchor is new afterwards."""
     shard.append(frame("user_id:a", message_id="m0"))
+    before, log_end = shard.store.rows.copy(), shard.store.next_number
     asked = shard.append(probe("user_id:a"), probe("email:never"), call=2)
-    before = shard.store.rows.copy()
+    assert (before, log_end) == (shard.store.rows, shard.store.next_number)
     reply = shard.append(frame("user_id:a"), call=3)
 
     assert [NOT_HELD, NOT_HELD] == list(asked.statuses)
     assert ["ATTACHED"] == outcomes(reply)
-    assert before != shard.store.rows
 
 
 def test_a_message_that_is_there_is_answered_like_a_duplicate(shard: OneShard) -> None:

@@ -16,7 +16,7 @@ from unify_grpc.machines.batch import Body
 from unify_grpc.machines.list_questions import NEWEST, FoundViolations, ListSpaceViolations
 from unify_grpc.machines.noted_drops import NotedDrop, fingerprint_of
 from unify_grpc.machines.refusals import BODY_BYTES_MAX, FORMAT, RefusedBody, cut_body, pack_refusal
-from unify_grpc.machines.violations import REFUSED
+from unify_grpc.machines.violations import REFUSED, REPEATS_SOUGHT_MAX
 
 RULES: dict[str, Any] = {"others": {"limit": 1}, "blocked": [{"exact": "bad"}]}
 
@@ -95,6 +95,17 @@ def test_a_repeated_call_lists_a_refusal_once(shard: OneShard) -> None:
     shard.append(refused("m0", RECEIVED_US + DAY_US))
 
     assert 301 == len(ask(shard, limit=1000).violations)
+
+
+def test_a_repeated_call_of_any_size_lists_a_refusal_once(shard: OneShard) -> None:
+    """All of a batch may be refused, and other violations come between it and its repetition."""
+    frames = [refused(f"m{at}", RECEIVED_US + at) for at in range(REPEATS_SOUGHT_MAX + 100)]
+    shard.append(*frames)
+    shard.append(*(refused(f"n{at}", RECEIVED_US + DAY_US + at) for at in range(100)), call=2)
+    log_end = shard.store.next_number
+    shard.append(*frames)
+
+    assert log_end == shard.store.next_number
 
 
 def test_what_is_too_large_is_left_out_and_named() -> None:

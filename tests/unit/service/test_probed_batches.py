@@ -1,0 +1,80 @@
+"""Batches that first ask anchors under earlier rules: their order, and what they find half done."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.service.machine_backend import MachineBackend
+from tests.unit.service.test_two_sides import Gateway, apart, group
+from unify_grpc.identity.rules import Rules
+from unify_grpc.machines.framing import EarlierRules
+from unify_grpc.service.errors import ShardUnavailableError
+from unify_grpc.service.turns import Turns
+
+if TYPE_CHECKING:
+    from unify_grpc.machines.framing import SpaceView
+
+FOR_EVER = 2**62
+EMAIL_FIRST = {"identifiers": [{"type": "email"}, {"type": "user_id"}]}
+
+
+def after_a_change(space: SpaceView, earlier: dict[str, Any], newest: dict[str, Any]) -> SpaceView:
+    """Returns a space whose rules were changed a moment ago."""
+    version = space.rules.version
+    held = Rules.from_document(earlier, version).meeting(())
+    rules = Rules.from_document(newest, version + 1).meeting(())
+    return replace(space, rules=rules, earlier=(EarlierRules(held, FOR_EVER),))
+
+
+async def test_what_is_asked_first_is_not_overtaken() -> None:
+    """A later batch of the stream, which asks nothing, is sent behind the one that asks."""
+    backend = MachineBackend()
+    backend.service.space = after_a_change(backend.service.space, EMAIL_FIRST, {})
+    gateway, turns = Gateway(backend), Turns()
+    user = gateway.shard_of("users", "user_id:u")
+    email = next(
+        each
+        for each in (f"a{number}@example.com" for number in range(100))
+        if gateway.shard_of("users", f"email:{each}") != user
+    )
+    held = backend.holding["first/user"] = asyncio.Event()
+    asking = {"type": "identify", "messageId": "first", "userId": "u", "traits": {"email": email}}
+    alone = {"type": "track", "messageId": "second", "userId": "u", "event": "Seen"}
+    sending = [
+        asyncio.create_task(gateway.send(each, turns=turns, is_resolved=False))
+        for each in (asking, alone)
+    ]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [] == backend.appends
+    held.set()
+    await asyncio.gather(*sending)
+    stored = [name for call in backend.appends for name in call]
+
+    assert ["first/user", "first/user", "second/user"] == stored
+    await gateway.settle()
+
+
+async def test_an_account_side_that_is_owed_is_stored_whatever_the_rules_say_now() -> None:
+    """The message was stored by an earlier attempt, so it is finished as it was promoted then."""
+    gateway = Gateway()
+    backend = gateway.backend
+    account = apart(gateway)
+    message = group("m", "u", account)
+    backend.away = {gateway.shard_of("accounts", f"group_id:{account}")}
+    with pytest.raises(ShardUnavailableError):
+        await gateway.send(message)
+    backend.away = set()
+    nobody = {"blocked": [{"exact": "u"}, {"exact": account}]}
+    backend.service.space = after_a_change(backend.service.space, {}, nobody)
+    await gateway.directory.renew()
+    (outcome,) = await gateway.send(message)
+
+    assert outcome.rejection is None
+    assert outcome.account_segment_id.startswith("acc_")
+    assert 0 == backend.owed_count()
+    assert (True, True) == gateway.are_linked("u", account)
