@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from tests.simulation.gateway import Attempt
@@ -16,21 +17,21 @@ if TYPE_CHECKING:
 WINDOW_REQUESTS = 3
 
 
-class Caller(Node):
+class Caller(Node, ABC):
     """Who sends something and waits for the answer; callers do not end."""
 
     @property
+    @abstractmethod
     def is_done(self) -> bool:
         """Whether everything is sent and answered."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go_on(self, *, impatient: bool = False) -> None:
         """Does the next thing, if there is one."""
-        raise NotImplementedError
 
     def on_acked(self, attempt: Attempt) -> None:
-        """Takes an ack."""
-        raise NotImplementedError
+        """Takes an ack; only those whose acks are noted in the books get any."""
+        raise AssertionError(f"{self.name} awaits no ack of {attempt}")
 
 
 class Client(Caller):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, cast
 
 from tests.simulation.clients import Caller
@@ -28,9 +29,9 @@ LONELY = 0.3
 class DeletingCaller(Caller):
     """Who is told what became of a deletion."""
 
+    @abstractmethod
     def on_deleted(self, request: DeleteRequest, deleted: Deleted) -> None:
         """Takes an answer."""
-        raise NotImplementedError
 
 
 class Deleter(DeletingCaller):

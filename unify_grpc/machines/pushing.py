@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from unify_grpc.machines.flights import Flight, Outbox, Request
@@ -18,7 +19,7 @@ VISIBLE_PHASES: Final = 2
 """After these, profiles and bindings, a link shows through every kept identifier."""
 
 
-class Pushing:
+class Pushing(ABC):
     """The half of the merge machine that makes visible what the other half decided."""
 
     def __init__(self) -> None:
@@ -29,9 +30,9 @@ class Pushing:
         self._outboxes: dict[int, Outbox] = {}
         self._push_number = 0
 
+    @abstractmethod
     def _landed(self, record: int) -> Iterable[Message]:
         """Says what follows once every shard has a record."""
-        raise NotImplementedError
 
     def _acked(self, shard: int, push_number: int) -> list[Message] | None:
         """Takes an ack; returns what is sent next, or None for the ack of an earlier push."""
