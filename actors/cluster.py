@@ -14,8 +14,9 @@ import ray
 from actors import names
 from actors.control_actor import ControlActor, control_options
 from actors.data_dir import DEPLOYMENT_FILE, open_data_dir
-from actors.hosting import HostedStore, decode_answer
+from actors.hosting import LOG_FILE, HostedStore, decode_answer
 from actors.merge_actor import MergeActor, merge_options
+from actors.preflight import check_stores, note_progress
 from actors.ray_backend import RayBackend
 from actors.ray_host import start_ray
 from actors.shard_actor import SHARD_GROUPS, ShardActor, shard_options
@@ -24,6 +25,7 @@ from unify_grpc.machines.control_commands import encode as encode_command
 from unify_grpc.machines.control_records import SCOPES
 from unify_grpc.placement.slots import ShardMap
 from unify_grpc.settings import Settings
+from unify_grpc.storage.errors import StoreRefusedError
 from unify_grpc.storage.store import StoreLimits
 
 DEV_SPACE = "dev"
@@ -31,6 +33,10 @@ DEV_WRITE_KEY = "dev_write_key"
 DEV_ACCESS_TOKEN = "dev_access_token"  # noqa: S105 - known on purpose, for loopback only
 DEV_ADMIN_TOKEN = "dev_admin_token"  # noqa: S105 - the same
 START_TIMEOUT_S = 60.0
+
+
+class ActorsMissingError(OSError):
+    """An actor did not start; the text says which, and where to look."""
 
 
 class Cluster:
@@ -44,6 +50,11 @@ class Cluster:
         self.first_admin_token = ""
         """Made for a new deployment that was given none; to be shown once."""
         self.deployment, self._descriptor = open_data_dir(directory, settings.shards)
+        try:
+            check_stores(directory, self.deployment)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         self.shard_map = ShardMap(self.deployment.shard_count)
         self.ray_address = start_ray(settings, directory)
         """Of the cluster that the actors live in."""
@@ -54,8 +65,7 @@ class Cluster:
         self._actors: dict[str, Any] = {}
         try:
             self._make_actors(directory)
-            pings = [actor.ping.remote() for actor in self._actors.values()]
-            ray.get(pings, timeout=START_TIMEOUT_S)
+            self._await_actors(directory)
             self._found()
         except BaseException:
             ray.shutdown()
@@ -79,6 +89,18 @@ class Cluster:
         self._actors[names.MERGE] = merge.remote(
             self.shard_map, self._hosted(directory, names.MERGE)
         )
+
+    def _await_actors(self, directory: Path) -> None:
+        """Waits until all actors are up; `ActorsMissingError` names one that does not come."""
+        pings = {actor.ping.remote(): name for name, actor in self._actors.items()}
+        _, missing = ray.wait(list(pings), num_returns=len(pings), timeout=START_TIMEOUT_S)
+        if missing:
+            name = pings[missing[0]]
+            raise ActorsMissingError(
+                f"{name} did not start within {START_TIMEOUT_S:.0f} s; "
+                f"{directory / name / LOG_FILE} says why"
+            )
+        ray.get(list(pings))
 
     def _hosted(self, directory: Path, store: str) -> HostedStore:
         return HostedStore(
@@ -130,4 +152,7 @@ class Cluster:
         for actor in self._actors.values():
             ray.kill(actor)
         ray.shutdown()
+        # What did not end in order is looked at by the next start.
+        with contextlib.suppress(StoreRefusedError):
+            note_progress(self._settings.data_dir.absolute(), self.deployment)
         os.close(self._descriptor)

@@ -11,6 +11,10 @@ class StoreRefusedError(StoreError):
     """The store may not be opened as it is; the text says why in one sentence."""
 
 
+class StoreHeldError(StoreRefusedError):
+    """Another process has the store open."""
+
+
 class StorageFullError(StoreError):
     """Nothing was written because there is no room; the store goes on as it was."""
 
@@ -21,3 +25,7 @@ class CommitUnknownError(StoreError):
 
 class StorageCorruptError(StoreError):
     """A record or row does not match its checksum."""
+
+
+class StoreFencedError(StoreError):
+    """Another process opened the store since: this one must end, and has written nothing."""

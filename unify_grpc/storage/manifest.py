@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import lmdb
 import msgspec
 
-from unify_grpc.storage.errors import StoreRefusedError
+from unify_grpc.storage.errors import StoreHeldError, StoreRefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,14 +95,18 @@ def check_manifest(found: Manifest, expected: Manifest) -> None:
 
 
 def lock_directory(directory: Path) -> int:
-    """Takes a directory for this process until it ends; returns the locked file descriptor."""
+    """Takes a directory for this process until it ends; returns the locked file descriptor.
+
+    Raises:
+        StoreHeldError: another process has it.
+    """
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         message = f"another process holds {directory}"
-        raise StoreRefusedError(message) from None
+        raise StoreHeldError(message) from None
     return descriptor
 
 

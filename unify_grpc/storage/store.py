@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,23 @@ from typing import TYPE_CHECKING, Final
 import lmdb
 
 from unify_grpc.storage import manifest as manifests
+from unify_grpc.storage.environments import disk_error, open_environment
 from unify_grpc.storage.errors import (
     CommitUnknownError,
     StorageCorruptError,
     StorageFullError,
-    StoreRefusedError,
+    StoreFencedError,
 )
-from unify_grpc.storage.records import seal, unseal, version_of
+from unify_grpc.storage.fence import Fence, read_epoch
+from unify_grpc.storage.positions import (
+    check_order,
+    check_version,
+    last_number,
+    read_position,
+    write_position,
+)
+from unify_grpc.storage.records import seal, unseal
+from unify_grpc.storage.room import Room
 from unify_grpc.storage.snapshot import OverlayKeys, Snapshot
 
 if TYPE_CHECKING:
@@ -39,9 +50,9 @@ if TYPE_CHECKING:
     from unify_grpc.storage.manifest import Manifest
     from unify_grpc.storage.snapshot import Overlay
 
-_POSITION: Final = b"\0position"
-_READERS_MAX: Final = 64
 _RECORD_CACHE_BYTES_MAX: Final = 16 << 20
+_CHECKPOINT_PAUSE_S: Final = 1.0
+"""After one that had no room, while nothing more is taken in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +67,8 @@ class StoreLimits:
     """Log after the checkpoint, by size, that starts the next."""
     backlog_factor: int = 4
     """How many times these sizes may be reached while a checkpoint is still under way."""
+    reserve_bytes: int = 0
+    """Of the disk and of each map, kept from events; of a map a tenth at most."""
 
 
 class Store:
@@ -73,8 +86,9 @@ class Store:
         self._lock_descriptor = manifests.lock_directory(directory)
         self.limits = limits
         self.machine_version = machine_version
-        self._log = _open(directory / "log", limits.map_bytes)
-        self._state = _open(directory / "state", limits.map_bytes)
+        self._log = open_environment(directory / "log", limits.map_bytes)
+        self._state = open_environment(directory / "state", limits.map_bytes)
+        self._log_fence, self._state_fence = _raise_epoch(self._log), _raise_epoch(self._state)
         self._active: Overlay = {}
         self._frozen: Overlay | None = None
         self._active_keys = OverlayKeys(self._active)
@@ -86,9 +100,11 @@ class Store:
         self._publishing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        self.is_full = False
-        """Whether the last record was refused because there is no room."""
-        self._checkpoint_position = self._read_position()
+        self._checkpoint_due = 0.0
+        """Not before it is one tried again that had no room, by the clock of `time.monotonic`."""
+        self.room = Room((self._log, self._state), limits.reserve_bytes)
+        with self._state.begin() as transaction:
+            self._checkpoint_position = read_position(transaction)
         self._published = self._checkpoint_position
         self.next_number = self._last_number() + 1
         self._transaction = self._state.begin()
@@ -127,13 +143,14 @@ class Store:
         Raises:
             StorageFullError: nothing was written; the same call may succeed later.
             CommitUnknownError: end the process; its restart knows.
+            StoreFencedError: end the process; another one has opened the store.
         """
         try:
             number = self._append(record)
         except StorageFullError:
-            self.is_full = True
+            self.room.note_refused()
             raise
-        self.is_full = False
+        self.room.note_written()
         return number
 
     def _append(self, record: bytes) -> int:
@@ -143,13 +160,15 @@ class Store:
         key, value = number.to_bytes(8, "big"), seal(record, self.machine_version)
         try:
             with self._log.begin(write=True) as transaction:
+                self._log_fence.check(transaction)
                 transaction.put(key, value, append=True)
         except lmdb.MapFullError as error:
             raise StorageFullError(str(error)) from error
         except lmdb.DiskError as error:
-            raise _disk_error(error) from error
+            raise disk_error(error) from error
         except lmdb.Error as error:
             raise CommitUnknownError(str(error)) from error
+        self._log_fence.committed()
         self.next_number = number + 1
         self._tail_bytes += len(value)
         self._cache.add(number, record)
@@ -182,12 +201,7 @@ class Store:
             if data is None:
                 message = f"log record {number} is missing"
                 raise StorageCorruptError(message)
-            if version_of(data) != self.machine_version:
-                message = (
-                    f"the log's tail was written by machine version {version_of(data)}, this is "
-                    f"{self.machine_version}: start and stop the version that wrote it first"
-                )
-                raise StoreRefusedError(message)
+            check_version(data, self.machine_version)
             self._tail_bytes += len(data)
             yield number, unseal(data, f"log record {number}")
 
@@ -210,10 +224,11 @@ class Store:
         """Refuses to take more in while checkpoints have no room, or memory would have no bound."""
         if self._unwritten_bytes < self.limits.backlog_factor * self.limits.overlay_bytes_max:
             return
-        self.checkpoint()
-        if self._unwritten_bytes:
-            message = "there is no room for a checkpoint"
-            raise StorageFullError(message)
+        # In its own thread: whoever is refused is told at once, and the next finds it done.
+        if self._thread is None and time.monotonic() >= self._checkpoint_due:
+            self._start_checkpoint()
+        message = "there is no room for a checkpoint"
+        raise StorageFullError(message)
 
     def _settle(self) -> None:
         """Drops the frozen overlay once it is durable; the writer does, with a new snapshot."""
@@ -227,6 +242,8 @@ class Store:
         self._thread = None
         if self._failure is not None:
             failure, self._failure = self._failure, None
+            if isinstance(failure, StoreFencedError):
+                raise failure
             if not isinstance(failure, lmdb.MapFullError | StorageFullError):
                 raise CommitUnknownError(str(failure)) from failure
             with self._publishing:
@@ -235,6 +252,7 @@ class Store:
                 self._frozen = None
                 self._active_keys, self._frozen_keys = OverlayKeys(self._active), OverlayKeys({})
             self._unwritten_bytes += self._frozen_bytes
+            self._checkpoint_due = time.monotonic() + _CHECKPOINT_PAUSE_S
             return
         self._unwritten_bytes = 0
         with self._publishing:
@@ -268,16 +286,17 @@ class Store:
         assert frozen is not None
         try:
             with self._state.begin(write=True) as transaction:
+                self._state_fence.check(transaction)
                 for key in sorted(frozen):
                     value = frozen[key]
                     if value is None:
                         transaction.delete(key)
                     else:
                         transaction.put(key, seal(value))
-                position = self._frozen_position.to_bytes(8, "big")
-                transaction.put(_POSITION, seal(position))
+                write_position(transaction, self._frozen_position)
+            self._state_fence.committed()
         except lmdb.DiskError as error:
-            self._failure = _disk_error(error)
+            self._failure = disk_error(error)
         except Exception as error:  # noqa: BLE001 - handed to the writer, which raises it
             self._failure = error
 
@@ -287,6 +306,11 @@ class Store:
     def checkpoint_position(self) -> int:
         """Returns the last record that the written rows stand for."""
         return self._checkpoint_position
+
+    @property
+    def is_full(self) -> bool:
+        """Whether events are refused because there is no room, or the last record was."""
+        return self.room.full is not None
 
     def size_bytes(self) -> int:
         """Returns what both environments take on disk."""
@@ -320,18 +344,10 @@ class Store:
             self._cache.add(number, record)
         return record
 
-    def _read_position(self) -> int:
-        with self._state.begin() as transaction:
-            data = transaction.get(_POSITION)
-        return 0 if data is None else int.from_bytes(unseal(data, "the checkpoint"), "big")
-
     def _last_number(self) -> int:
         with self._log.begin() as transaction:
-            cursor = transaction.cursor()
-            last = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
-        if last < self._checkpoint_position:
-            message = "the log ends before its checkpoint: the two are not of one store"
-            raise StoreRefusedError(message)
+            last = last_number(transaction)
+        check_order(self._checkpoint_position, last)
         return last
 
 
@@ -357,25 +373,18 @@ class _RecordCache:
                 self._bytes -= len(self._records.pop(oldest))
 
 
-def _open(path: Path, map_bytes: int) -> lmdb.Environment:
-    if not (path / "data.mdb").exists():
-        raise StoreRefusedError(f"{path} is missing or empty: restore the store or its backup")
-    environment = lmdb.open(
-        str(path),
-        map_size=map_bytes,
-        sync=True,
-        metasync=True,
-        writemap=False,
-        max_readers=_READERS_MAX,
-        max_dbs=0,
-        mode=0o600,
-    )
-    environment.reader_check()
-    return environment
-
-
-def _disk_error(error: lmdb.DiskError) -> Exception:
-    """Tells a full disk, which is harmless, from everything else, which is not."""
-    if "No space left" in str(error):
-        return StorageFullError(str(error))
-    return CommitUnknownError(str(error))
+def _raise_epoch(environment: lmdb.Environment) -> Fence:
+    """Keeps every earlier process from writing; where there is no room, with the first write."""
+    with environment.begin() as transaction:
+        fence = Fence(read_epoch(transaction))
+    try:
+        with environment.begin(write=True) as transaction:
+            fence.check(transaction)
+    except lmdb.MapFullError:
+        return fence
+    except lmdb.DiskError as error:
+        if isinstance(disk_error(error), StorageFullError):
+            return fence
+        raise
+    fence.committed()
+    return fence

@@ -92,7 +92,7 @@ def test_an_empty_store_has_nothing(host: InMemory | OnDisk) -> None:
     store: AnyStore = host.store
 
     assert store.get(b"a") is None
-    assert [] == list(store.scan(b""))
+    assert [] == list(store.scan(b"a"))
     assert [] == list(store.tail())
     assert 1 == store.next_number
     with pytest.raises(LookupError):
