@@ -245,6 +245,11 @@ def _fields(entry: Any) -> tuple[object, ...]:
     return tuple(getattr(entry, field, None) for field in _EXTERNAL_ID_FIELDS)
 
 
+def custom_keys(rules: Rules) -> frozenset[str]:
+    """Returns the keys under which payloads may hold identifiers of custom types."""
+    return frozenset(key for each in rules.custom_types for key in _spellings(each))
+
+
 @lru_cache(maxsize=1024)
 def _spellings(type_name: str) -> tuple[str, ...]:
     """The keys a custom type stands under: `app_id` and `appId`."""

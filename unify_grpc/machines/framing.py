@@ -78,11 +78,12 @@ class MarkMaker:
     """Makes fingerprints of message ids: eight bytes, keyed so that nobody can choose them."""
 
     def __init__(self, secret: bytes) -> None:
-        self._start = blake2b(digest_size=8, key=secret, person=b"message id")
+        self.start = blake2b(digest_size=8, key=secret, person=b"message id")
+        """To be copied, and updated with the message id."""
 
     def mark(self, message_id: str) -> bytes:
         """Returns the fingerprint of a message id."""
-        state = self._start.copy()
+        state = self.start.copy()
         state.update(message_id.encode())
         return state.digest()
 

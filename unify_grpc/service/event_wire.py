@@ -11,14 +11,18 @@ import msgspec
 from unify_grpc.identity.events import DEPTH_MAX, ClientEvent
 from unify_grpc.identity.outcomes import RejectionReason
 from unify_grpc.machines.batch import Body
-from unify_grpc.service.ingest_run import Incoming
+from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.refused_event import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.struct_pb2 import Struct, Value
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from unify_grpc._pb.unify.v1.event_pb2 import Event
+    from unify_grpc.machines.framing import Framed
+    from unify_grpc.service.plain_events import PlainFraming
 
 EVENT_BYTES_MAX = 32 * 1024
 """Of traits, properties and context together, as JSON; and of the ids and the name together."""
@@ -30,6 +34,32 @@ _SECONDS_MAX = 253_402_300_799
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+
+class WireEvents:
+    """The events of one request over gRPC."""
+
+    def __init__(self, wires: Sequence[Event], source: int, stream: int) -> None:
+        """Takes them with the number of the source that sent them, and their stream."""
+        self._wires = wires
+        self._source = source
+        self._stream = stream
+        self._read: dict[int, Incoming | Unreadable] = {}
+
+    def __len__(self) -> int:
+        """Returns how many there are."""
+        return len(self._wires)
+
+    def frame(self, index: int, framing: PlainFraming, stamp_us: int) -> Framed | None:
+        """Frames an event that is plain."""
+        return framing.frame(self._wires[index], stamp_us, self._source, self._stream)
+
+    def read(self, index: int) -> Incoming | Unreadable:
+        """Reads an event whole."""
+        known = self._read.get(index)
+        if known is None:
+            known = self._read[index] = event_from_wire(self._wires[index])
+        return known
 
 
 def event_from_wire(wire: Event) -> Incoming | Unreadable:

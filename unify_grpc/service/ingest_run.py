@@ -17,23 +17,17 @@ from unify_grpc.machines.owed_sides import ClearedSide, OwedSide, set_life
 from unify_grpc.machines.probing import NOT_HELD, probes_of
 from unify_grpc.machines.rows import NO_MEMBER
 from unify_grpc.placement.members import KEY_BYTES, member_of, segment_id_of
+from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.refused_event import RefusedEvent, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from unify_grpc.identity.events import ClientEvent
-    from unify_grpc.machines.batch import Body
     from unify_grpc.machines.links import Decided, PendingLink
+    from unify_grpc.service.arrivals import Arrivals
     from unify_grpc.service.directory import Space
+    from unify_grpc.service.plain_events import PlainFraming
     from unify_grpc.service.shard_sender import Stored
-
-
-class Incoming(NamedTuple):
-    """An event that could be read."""
-
-    event: ClientEvent
-    body: Body
 
 
 class DropReport(NamedTuple):
@@ -113,11 +107,12 @@ class Run:
 
     def __init__(
         self,
-        incoming: Sequence[Incoming | Unreadable],
+        incoming: Arrivals,
         space: Space,
         source: int,
         stream: int,
         stamp: Callable[[], int],
+        framing: PlainFraming,
     ) -> None:
         self.space = space
         self.framed: dict[int, Framed] = {}
@@ -140,8 +135,13 @@ class Run:
         self._late: set[int] = set()
         """Events whose link between user and account does not show yet."""
         self._links: dict[str, list[RunLink]] = {USERS: [], ACCOUNTS: []}
-        for index, each in enumerate(incoming):
-            self._stamps[index] = stamp()
+        for index in range(len(incoming)):
+            stamp_us = self._stamps[index] = stamp()
+            framed = incoming.frame(index, framing, stamp_us)
+            if framed is not None:
+                self.framed[index], self.has_users = framed, True
+                continue
+            each = incoming.read(index)
             if isinstance(each, Unreadable):
                 self._rejected[index] = each.reason
                 continue
@@ -232,7 +232,7 @@ class Run:
     def _promote_once_more(self, index: int) -> None:
         self.framed.pop(index, None)
         self._rejected.pop(index, None)
-        each = self._incoming[index]
+        each = self._incoming.read(index)
         assert isinstance(each, Incoming), "an event that could not be read is not promoted"
         self._promote(index, each)
 
@@ -268,7 +268,8 @@ class Run:
     def probes(self) -> list[Placed]:
         """Returns the questions to anchors that events would have had under earlier rules."""
         placed: list[Placed] = []
-        for index, each in enumerate(self._incoming):
+        for index in range(len(self._incoming)):
+            each = self._incoming.read(index)
             refusal = self._rejected.get(index, RejectionReason.TOO_MANY_IDENTIFIERS)
             is_promoted = refusal is RejectionReason.TOO_MANY_IDENTIFIERS
             if isinstance(each, Unreadable) or not is_promoted or index in self._sides:
@@ -351,7 +352,7 @@ class Run:
         refused = []
         for index in sorted({*self._rejected, *unkept}):
             stamp_us = self._stamps[index]
-            each = self._incoming[index]
+            each = self._incoming.read(index)
             if isinstance(each, Unreadable):
                 refused.append(RefusedEvent(*each, drops=(), stamp_us=stamp_us))
                 continue

@@ -14,7 +14,7 @@ from unify_grpc._pb.unify.v1 import (
 from unify_grpc.identity.outcomes import REJECTION_TEXTS
 from unify_grpc.service.calls import check_readable, current_call
 from unify_grpc.service.errors import DeadlinePassedError, RequestInvalidError
-from unify_grpc.service.event_wire import event_from_wire
+from unify_grpc.service.event_wire import WireEvents
 from unify_grpc.service.turns import Turns
 
 if TYPE_CHECKING:
@@ -102,13 +102,14 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         check_readable(request)
         _check_request(request)
         call.check_again()
+        source = call.caller.credential.source
         is_resolved = request.ack != ingest_service_pb2.ACK_ACCEPTED
         try:
             outcomes = await asyncio.wait_for(
                 self._ingestor.ingest(
-                    [event_from_wire(event) for event in request.events],
+                    WireEvents(request.events, source, turns.stream),
                     call.space,
-                    call.caller.credential.source,
+                    source,
                     turns,
                     is_resolved=is_resolved,
                     only_notable=request.result_view == ingest_service_pb2.RESULT_VIEW_NOTABLE,

@@ -14,6 +14,7 @@ from unify_grpc.service.clear_sender import ClearSender
 from unify_grpc.service.ingest_run import Run
 from unify_grpc.service.link_sender import LinkSender
 from unify_grpc.service.owed_sweeper import OwedSweeper
+from unify_grpc.service.plain_events import PlainFraming
 from unify_grpc.service.refusals import RefusalKeeper
 from unify_grpc.service.shard_sender import ShardSender
 from unify_grpc.service.side_storing import Places, SideStoring
@@ -21,10 +22,10 @@ from unify_grpc.service.side_storing import Places, SideStoring
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from unify_grpc.service.arrivals import Arrivals
     from unify_grpc.service.backend import Backend
     from unify_grpc.service.directory import Space, SpaceDirectory
-    from unify_grpc.service.ingest_run import EventOutcome, Incoming
-    from unify_grpc.service.refused_event import Unreadable
+    from unify_grpc.service.ingest_run import EventOutcome
     from unify_grpc.service.turns import Turns
 
 
@@ -49,6 +50,7 @@ class Ingestor:
             backend, directory, self._senders, clears, self._storing.under_way
         )
         self._refusals = RefusalKeeper(self._shard_map, directory, self._senders, self._keep)
+        self._framings: dict[int, PlainFraming] = {}
         self._stamp_us = 0
         self._background: set[asyncio.Task[object]] = set()
 
@@ -59,7 +61,7 @@ class Ingestor:
 
     async def ingest(
         self,
-        incoming: Sequence[Incoming | Unreadable],
+        incoming: Arrivals,
         space: Space,
         source: int,
         turns: Turns,
@@ -91,7 +93,7 @@ class Ingestor:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + deadline_s
         self._links.check_room()
-        run = Run(incoming, space, source, turns.stream, self.stamp)
+        run = Run(incoming, space, source, turns.stream, self.stamp, self._framing(space))
         task = loop.create_task(self._storing.store(run, Places.take(run, turns)))
         self._keep(task)
         handed = await asyncio.shield(task)
@@ -111,6 +113,14 @@ class Ingestor:
         if handed.clears is not None and not _is_well(handed.clears):
             run.not_cleared()
         return run.outcomes(only_notable=only_notable)
+
+    def _framing(self, space: Space) -> PlainFraming:
+        """Returns what frames plain events of a space, under the rules it has now."""
+        view = space.view
+        framing = self._framings.get(view.number)
+        if framing is None or framing.view is not view:
+            framing = self._framings[view.number] = PlainFraming(view)
+        return framing
 
     def _keep(self, task: asyncio.Task[object] | asyncio.Future[object]) -> None:
         """Lets work go on that nobody waits for any more."""

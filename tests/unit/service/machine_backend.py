@@ -13,9 +13,9 @@ from unify_grpc.machines.batch import EVENT_TYPES, FLAG_ACCOUNT_SIDE, Batch
 from unify_grpc.machines.control_records import RulesVersion, SpaceRecord
 from unify_grpc.machines.framing import SpaceView
 from unify_grpc.machines.links import encode
+from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.directory import Space
 from unify_grpc.service.errors import ShardUnavailableError
-from unify_grpc.service.ingest_run import Incoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from unify_grpc._pb.unify.v1.event_pb2 import Event, ExternalId
 from unify_grpc.identity.outcomes import RejectionReason
+from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.event_wire import EVENT_BYTES_MAX, STRUCT_DEPTH_MAX, event_from_wire
-from unify_grpc.service.ingest_run import Incoming
 from unify_grpc.service.refused_event import Unreadable
 
 

@@ -12,8 +12,9 @@ from tests.engine.messages import body_of
 from tests.unit.service.control_backend import ControlBackend
 from unify_grpc.identity.events import from_segment_message
 from unify_grpc.identity.outcomes import DropReason, RejectionReason
+from unify_grpc.service.arrivals import Incoming, ReadEvents
 from unify_grpc.service.directory import SpaceDirectory
-from unify_grpc.service.ingest_run import EventOutcome, Incoming
+from unify_grpc.service.ingest_run import EventOutcome
 from unify_grpc.service.ingestion import Ingestor
 from unify_grpc.service.turns import Start, Turns
 
@@ -35,7 +36,7 @@ class OneGateway:
             event = from_segment_message(message)
             incoming.append(Incoming(event, body_of(event, message, 1, index)))
         outcomes = await self.ingestor.ingest(
-            incoming,
+            ReadEvents(incoming),
             space,
             1,
             turns or Turns(),

@@ -11,6 +11,7 @@ from tests.unit.service.machine_backend import MachineBackend, OneSpace, incomin
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.account_links import find_link
 from unify_grpc.placement.members import member_of
+from unify_grpc.service.arrivals import ReadEvents
 from unify_grpc.service.errors import ShardUnavailableError
 from unify_grpc.service.ingestion import Ingestor
 from unify_grpc.service.turns import Turns
@@ -39,7 +40,7 @@ class Gateway:
     ) -> list[EventOutcome]:
         """Sends messages as one request."""
         outcomes = await self.ingestor.ingest(
-            incoming(*messages),
+            ReadEvents(incoming(*messages)),
             self.directory.space,
             1,
             turns or Turns(),
