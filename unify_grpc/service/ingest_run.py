@@ -21,13 +21,17 @@ from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.refused_event import RefusedEvent, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from unify_grpc.machines.links import Decided, PendingLink
     from unify_grpc.service.arrivals import Arrivals
     from unify_grpc.service.directory import Space
     from unify_grpc.service.plain_events import PlainFraming
     from unify_grpc.service.shard_sender import Stored
+
+
+_UNUSUAL = int(Outcome.PENDING)
+"""A status from here on says that an event is pending, or was known before."""
 
 
 class DropReport(NamedTuple):
@@ -111,7 +115,7 @@ class Run:
         space: Space,
         source: int,
         stream: int,
-        stamp: Callable[[], int],
+        first_stamp_us: int,
         framing: PlainFraming,
     ) -> None:
         self.space = space
@@ -125,7 +129,11 @@ class Run:
         self._incoming = incoming
         self.source = source
         self.stream = stream
-        self._stamps: dict[int, int] = {}
+        self._first_stamp_us = first_stamp_us
+        self._read: list[int] = []
+        """Events that were read whole: they may have drops, or a side more."""
+        self._answers: list[tuple[Sequence[Placed], Stored]] = []
+        """All that shards have answered."""
         self._rejected: dict[int, RejectionReason] = {}
         self._sides: dict[int, list[_SideOutcome]] = {}
         self._owed: dict[int, OwedSide] = {}
@@ -136,8 +144,7 @@ class Run:
         """Events whose link between user and account does not show yet."""
         self._links: dict[str, list[RunLink]] = {USERS: [], ACCOUNTS: []}
         for index in range(len(incoming)):
-            stamp_us = self._stamps[index] = stamp()
-            framed = incoming.frame(index, framing, stamp_us)
+            framed = incoming.frame(index, framing, first_stamp_us + index)
             if framed is not None:
                 self.framed[index], self.has_users = framed, True
                 continue
@@ -237,6 +244,7 @@ class Run:
         self._promote(index, each)
 
     def _promote(self, index: int, incoming: Incoming) -> None:
+        self._read.append(index)
         event, body = incoming
         if not event.message_id:
             event.message_id = body.message_id = str(uuid.uuid4())
@@ -246,7 +254,7 @@ class Run:
                 body,
                 space=self.space.view,
                 source=self.source,
-                received_us=self._stamps[index],
+                received_us=self._first_stamp_us + index,
                 stream=self.stream,
             )
         except EventRejected as rejected:
@@ -280,7 +288,7 @@ class Run:
                 each.body.message_id,
                 self.space.view,
                 present=framed.sides[0].identifiers[0] if framed and framed.sides else None,
-                stamp_us=self._stamps[index],
+                stamp_us=self._first_stamp_us + index,
                 source=self.source,
             )
             placed.extend(Placed(index, *probe) for probe in probes)
@@ -312,6 +320,7 @@ class Run:
 
     def _take_rest(self, placed: Sequence[Placed], stored: Stored) -> None:
         """Takes what follows from a shard's answer: owed sides and pending links."""
+        self._answers.append((placed, stored))
         for at, owed in stored.owed:
             index = placed[at].event
             frame = owed.frame or set_life(self.framed[index].sides[1].frame, owed.member)
@@ -338,20 +347,15 @@ class Run:
         """Returns (index, what became of it) of each event, or of those worth a word."""
         if not only_notable:
             return [(index, self._outcome(index)) for index in range(len(self._incoming))]
-        notable = []
-        for index in range(len(self._incoming)):
-            if not self._is_plain(index):
-                outcome = self._outcome(index)
-                if outcome.is_notable:
-                    notable.append((index, outcome))
-        return notable
+        outcomes = [(index, self._outcome(index)) for index in sorted(self._unusual())]
+        return [each for each in outcomes if each[1].is_notable]
 
     def refused(self) -> list[RefusedEvent]:
         """Returns the events that were refused, in their order."""
         unkept = [index for index in self.framed if index not in self._sides]
         refused = []
         for index in sorted({*self._rejected, *unkept}):
-            stamp_us = self._stamps[index]
+            stamp_us = self._first_stamp_us + index
             each = self._incoming.read(index)
             if isinstance(each, Unreadable):
                 refused.append(RefusedEvent(*each, drops=(), stamp_us=stamp_us))
@@ -362,17 +366,21 @@ class Run:
             refused.append(RefusedEvent(reason, event.type, body, (), drops, stamp_us))
         return refused
 
-    def _is_plain(self, index: int) -> bool:
-        """Whether an event was stored like most: cheaper to see than its whole outcome."""
-        sides = self._sides.get(index)
-        if sides is None or len(sides) > 1:
-            return False
-        _, stored, at = sides[0]
-        return (
-            stored.statuses[at] < Outcome.PENDING
-            and at not in stored.drops
-            and not self.framed[index].drops
-        )
+    def _unusual(self) -> set[int]:
+        """Returns the events that may be notable, without a look at each of the others."""
+        found = {*self._rejected, *self._read, *self._late}
+        found.update(self.framed.keys() - self._sides.keys())
+        for placed, stored in self._answers:
+            found.update([placed[at].event for at in stored.drops])
+            if max(stored.statuses) >= _UNUSUAL:
+                found.update(
+                    [
+                        placed[at].event
+                        for at, status in enumerate(stored.statuses)
+                        if status >= _UNUSUAL
+                    ]
+                )
+        return found
 
     def _outcome(self, index: int) -> EventOutcome:
         framed = self.framed.get(index)

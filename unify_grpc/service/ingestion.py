@@ -54,10 +54,15 @@ class Ingestor:
         self._stamp_us = 0
         self._background: set[asyncio.Task[object]] = set()
 
-    def stamp(self) -> int:
-        """Returns the microsecond of receipt: strictly rising, never going back."""
-        self._stamp_us = max(time.time_ns() // 1000, self._stamp_us + 1)
-        return self._stamp_us
+    def take_stamps(self, count: int) -> int:
+        """Returns the first of `count` stamps, one after another from the microsecond of receipt.
+
+        All that were ever taken rise strictly. They run ahead of the clock by as many microseconds
+        as a request has events, which it takes many times longer to read.
+        """
+        first_us = max(time.time_ns() // 1000, self._stamp_us + 1)
+        self._stamp_us = first_us + count - 1
+        return first_us
 
     async def ingest(
         self,
@@ -93,7 +98,8 @@ class Ingestor:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + deadline_s
         self._links.check_room()
-        run = Run(incoming, space, source, turns.stream, self.stamp, self._framing(space))
+        first_stamp_us = self.take_stamps(len(incoming))
+        run = Run(incoming, space, source, turns.stream, first_stamp_us, self._framing(space))
         task = loop.create_task(self._storing.store(run, Places.take(run, turns)))
         self._keep(task)
         handed = await asyncio.shield(task)

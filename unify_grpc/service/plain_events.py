@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 PLAIN_TYPES: Final = {each: TYPE_CODES[each] for each in (IDENTIFY, TRACK, PAGE, SCREEN)}
 VALUE_CHARS_MAX: Final = 256
 """Of a value that is remembered; a longer one goes the long way."""
-VALUES_MAX: Final = 65_536
-"""Remembered per space, gateway and type, at most 20 MB each."""
+NAMES_MAX: Final = 65_536
+"""Of names that come together, remembered per space and gateway: about 50 MB."""
 PAYLOAD_BYTES_MAX: Final = 24 * 1024
 """Of all payloads together; with a name and ids as short as they have to be here, no event of
 more is near the limit."""
@@ -53,6 +53,7 @@ _SECOND_US: Final = 1_000_000
 _FAR_CONTEXT: Final = frozenset({"traits", "groupId", "integrations", "externalIds"})
 """Where a context may have more to say than the short way looks for."""
 _FAR_DEVICE: Final = frozenset({"token", "advertisingId"})
+_NO_DEVICE: Final = (None, None)
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -60,38 +61,25 @@ _pack = FRAME.pack
 _new = tuple.__new__
 
 
-class _Known(NamedTuple):
-    """What a value of one type becomes; sorts by the space's priority."""
+class _Names(NamedTuple):
+    """What a plain event says of whom it is about, as it stands there; None: nothing."""
 
-    rank: tuple[int, str]
-    key: bytes
-    text: bytes
-    identifier: Identifier
+    user_id: str | None
+    anonymous_id: str | None
+    email: str | None
+    device_type: str | None
+    device_id: str | None
+    """Where a platform's ids are not promoted, both are None."""
 
 
-class _Values(dict[str, _Known | None]):
-    """Values of one type met lately, raw; None: the long way knows."""
+class _Packed(NamedTuple):
+    """The identifiers that such names become, in the order of the space, ready for a frame."""
 
-    def __init__(self, view: SpaceView, type_: str) -> None:
-        super().__init__()
-        self._view = view
-        self._type = type_
-
-    def __missing__(self, value: str) -> _Known | None:
-        """Works out what a value becomes, and remembers it."""
-        if len(value) > VALUE_CHARS_MAX:
-            return None
-        rules = self._view.rules
-        normalised, reason = rules.verdict(self._type, value)
-        known = None
-        if normalised is not None and reason is None:
-            identifier = Identifier(USERS, self._type, normalised)
-            rank = rules.identifier_rank(identifier)
-            known = _Known(rank, *self._view.pack(identifier), identifier)
-        if len(self) >= VALUES_MAX:
-            self.clear()
-        self[value] = known
-        return known
+    key_count: int
+    keys: bytes
+    texts: bytes
+    anchor: bytes
+    identifiers: tuple[Identifier, ...]
 
 
 class _NotPlainError(Exception):
@@ -103,12 +91,8 @@ class PlainFraming:
 
     def __init__(self, view: SpaceView) -> None:
         self.view = view
-        self._users = _Values(view, USER_ID)
-        self._anonymous = _Values(view, ANONYMOUS_ID)
-        self._emails = _Values(view, EMAIL)
-        self._devices = {
-            platform: _Values(view, types[0]) for platform, types in DEVICE_TYPES.items()
-        }
+        self._packed: dict[_Names, _Packed] = {}
+        """Of names met together lately: known traffic brings the same ones."""
         self._custom = custom_keys(view.rules)
         self._start_mark = view.marks.start
 
@@ -130,107 +114,102 @@ class PlainFraming:
         traits, properties, context = wire.traits_json, wire.properties_json, wire.context_json
         if len(traits) + len(properties) + len(context) > PAYLOAD_BYTES_MAX:
             return None
-        found: list[_Known | None] = []
-        user_id = anonymous_id = None
         has = wire.HasField
-        if has("user_id"):
-            user_id = wire.user_id
-            found.append(self._users[user_id])
-        if has("anonymous_id"):
-            anonymous_id = wire.anonymous_id
-            found.append(self._anonymous[anonymous_id])
+        user_id = wire.user_id if has("user_id") else None
+        anonymous_id = wire.anonymous_id if has("anonymous_id") else None
+        packed = None
         flags = client_us = 0
         try:
-            flags = self._find_in_payload(wire, "traits", traits, TRAITS_MAX, found)
-            self._find_in_payload(wire, "properties", properties, PROPERTIES_MAX, found)
-            self._find_in_context(wire, context, found)
+            email, flags = self._read_payload(wire, "traits", traits, TRAITS_MAX)
+            other, _ = self._read_payload(wire, "properties", properties, PROPERTIES_MAX)
+            device = self._read_context(wire, context)
             client_us = _client_us(wire, stamp_us)
+            if email is None:
+                email = other
+            elif other is not None and other != email:
+                return None
+            names = _new(_Names, (user_id, anonymous_id, email, *device))
+            packed = self._packed.get(names) or self._pack_names(names)
         except (_NotPlainError, msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
-            found.clear()
-        if not found or None in found:
+            pass  # the long way says what is wrong, if anything is
+        if packed is None:
             return None
-        if kind != IDENTIFY:
-            flags = 0
-        fixed = (self.view.number, source, client_us, stamp_us, stream)
         body = _encode(
             (
                 *(message_id, name, traits, properties, context, b""),
                 *(user_id, anonymous_id, None, None, client_us, None),
             )
         )
-        kept: list[_Known] = found  # type: ignore[assignment]  # as was just seen
-        return self._put_together(code, flags, fixed, kept, message_id, body)
-
-    def _put_together(
-        self,
-        code: int,
-        flags: int,
-        fixed: tuple[int, int, int, int, int],
-        kept: list[_Known],
-        message_id: str,
-        body: bytes,
-    ) -> Framed:
-        """Returns the frame of an event; `fixed` is space, source, time, stamp and stream."""
-        space, source, time_us, stamp_us, stream = fixed
-        if len(kept) > 1:
-            kept.sort()
         mark = self._start_mark.copy()
         mark.update(message_id.encode())
-        digest = mark.digest()
-        texts = b"".join([each[2] for each in kept])
-        count, size = len(kept), len(texts)
-        head = _pack(code, flags, count, space, source, size, time_us, stamp_us, stream, digest)
-        keys = [each[1] for each in kept]
-        frame = b"".join((head, *keys, texts, body))
-        side = _new(Side, (tuple([each[3] for each in kept]), keys[0], frame))
-        return _new(Framed, ((side,), (), time_us, ()))
+        count, keys, texts, anchor, identifiers = packed
+        head = _pack(
+            *(code, flags if kind == IDENTIFY else 0, count, self.view.number, source),
+            *(len(texts), client_us, stamp_us, stream, mark.digest()),
+        )
+        side = _new(Side, (identifiers, anchor, b"".join((head, keys, texts, body))))
+        return _new(Framed, ((side,), (), client_us, ()))
 
-    def _find_in_payload(
-        self, wire: Event, name: str, text: bytes, names_max: int, found: list[_Known | None]
-    ) -> int:
-        """Looks for an email; returns the flag of traits that are there."""
+    def _read_payload(
+        self, wire: Event, name: str, text: bytes, names_max: int
+    ) -> tuple[str | None, int]:
+        """Returns the email in it, and the flag of traits if there is anything in it."""
         if not text:
             if wire.HasField(name):
                 raise _NotPlainError
-            return 0
+            return None, 0
         payload = _parse(text)
         if len(payload) > names_max or not self._custom.isdisjoint(payload):
             raise _NotPlainError
         email = payload.get(EMAIL)
-        if email is not None:
-            if type(email) is not str:
-                raise _NotPlainError
-            known = self._emails[email]
-            if known is None:
-                raise _NotPlainError
-            # Only an email can stand twice; two of them are put in order the long way.
-            if known not in found:
-                if found and found[-1] is not None and found[-1].rank == known.rank:
-                    raise _NotPlainError
-                found.append(known)
-        return FLAG_TRAITS if payload else 0
+        if email is not None and type(email) is not str:
+            raise _NotPlainError
+        return email, FLAG_TRAITS if payload else 0
 
-    def _find_in_context(self, wire: Event, text: bytes, found: list[_Known | None]) -> None:
-        """Looks for the id of a telephone."""
+    def _read_context(self, wire: Event, text: bytes) -> tuple[str | None, str | None]:
+        """Returns the platform and the id of a telephone."""
         if not text:
             if wire.HasField("context"):
                 raise _NotPlainError
-            return
+            return _NO_DEVICE
         context = _parse(text)
         if not _FAR_CONTEXT.isdisjoint(context) or not self._custom.isdisjoint(context):
             raise _NotPlainError
         device = context.get("device")
         if device is None:
-            return
+            return _NO_DEVICE
         if type(device) is not dict or not _FAR_DEVICE.isdisjoint(device):
             raise _NotPlainError
-        platform = device.get("type")
-        values = self._devices.get(platform) if type(platform) is str else None
-        if values is not None:
-            value = device.get("id")
-            if type(value) is not str:
+        platform, value = device.get("type"), device.get("id")
+        if type(platform) is not str or platform not in DEVICE_TYPES:
+            return _NO_DEVICE
+        if type(value) is not str:
+            raise _NotPlainError
+        return platform, value
+
+    def _pack_names(self, names: _Names) -> _Packed:
+        """Works out what names become, and remembers it; `_NotPlainError` unless all is fine."""
+        found = [(USER_ID, names.user_id), (ANONYMOUS_ID, names.anonymous_id), (EMAIL, names.email)]
+        if names.device_type is not None:
+            found.append((DEVICE_TYPES[names.device_type][0], names.device_id))
+        rules = self.view.rules
+        identifiers = []
+        for type_, value in found:
+            if value is None:
+                continue
+            normalised, reason = rules.verdict(type_, value)
+            if normalised is None or reason is not None or len(value) > VALUE_CHARS_MAX:
                 raise _NotPlainError
-            found.append(values[value])
+            identifiers.append(Identifier(USERS, type_, normalised))
+        if not identifiers:
+            raise _NotPlainError
+        identifiers.sort(key=rules.identifier_rank)
+        keys, texts = zip(*map(self.view.pack, identifiers), strict=True)
+        packed = _Packed(len(keys), b"".join(keys), b"".join(texts), keys[0], tuple(identifiers))
+        if len(self._packed) >= NAMES_MAX:
+            self._packed.clear()
+        self._packed[names] = packed
+        return packed
 
 
 def _parse(text: bytes) -> dict[str, Any]:
