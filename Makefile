@@ -14,7 +14,7 @@ CODE := $(wildcard unify_grpc actors clients/python bench tests protos)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format types imports protos pytest lock clean
+.PHONY: help setup demo test lint format types imports protos pytest chaos lock clean
 
 help: ## Says what there is to make.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -50,6 +50,19 @@ endif
 
 pytest: setup
 	$(BIN)/pytest
+
+# Goes on where it was stopped, by ^C too, and counts in .chaos/; --report instead says how many.
+CHAOS_MINUTES ?= 10
+CHAOS_LMDB_MINUTES ?= 2
+CHAOS_WORKERS ?= 2
+CHAOS_KILLS ?= 50
+
+chaos: setup ## Runs fresh schedules for CHAOS_MINUTES and CHAOS_KILLS real kills, and counts them.
+	$(BIN)/python -m tests.simulation --fresh \
+		--minutes $(CHAOS_MINUTES) --workers $(CHAOS_WORKERS)
+	$(BIN)/python -m tests.simulation --fresh --lmdb \
+		--minutes $(CHAOS_LMDB_MINUTES) --workers $(CHAOS_WORKERS)
+	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS)
 
 lock: setup ## Compiles requirements/ anew from pyproject.toml.
 	$(COMPILE) pyproject.toml --extra server -o requirements/server.txt

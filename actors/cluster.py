@@ -6,19 +6,20 @@ import contextlib
 import os
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from actors import names
-from actors.control_actor import ControlActor, control_options
+from actors.control_actor import CONTROL_GROUPS, ControlActor, control_options
 from actors.data_dir import DEPLOYMENT_FILE, open_data_dir
-from actors.hosting import LOG_FILE, HostedStore, decode_answer
+from actors.hosting import LOG_FILE, STORAGE_FULL, HostedStore, RefusedError, decode_answer
 from actors.merge_actor import MergeActor, merge_options
 from actors.preflight import check_stores, note_progress
 from actors.ray_backend import RayBackend
-from actors.ray_host import start_ray
+from actors.ray_host import RayWatch, start_ray
 from actors.shard_actor import SHARD_GROUPS, ShardActor, shard_options
 from unify_grpc.machines.control_commands import NewSpace
 from unify_grpc.machines.control_commands import encode as encode_command
@@ -27,12 +28,15 @@ from unify_grpc.placement.slots import ShardMap
 from unify_grpc.settings import Settings
 from unify_grpc.storage.errors import StoreRefusedError
 from unify_grpc.storage.store import StoreLimits
+from unify_grpc.telemetry.logs import get_logger
 
 DEV_SPACE = "dev"
 DEV_WRITE_KEY = "dev_write_key"
 DEV_ACCESS_TOKEN = "dev_access_token"  # noqa: S105 - known on purpose, for loopback only
 DEV_ADMIN_TOKEN = "dev_admin_token"  # noqa: S105 - the same
 START_TIMEOUT_S = 60.0
+RETRY_PAUSE_S = 0.1
+"""Before an actor is asked again that died."""
 
 
 class ActorsMissingError(OSError):
@@ -56,11 +60,14 @@ class Cluster:
             os.close(self._descriptor)
             raise
         self.shard_map = ShardMap(self.deployment.shard_count)
+        self._watch = RayWatch()
         self.ray_address = start_ray(settings, directory)
         """Of the cluster that the actors live in."""
         self._limits = StoreLimits(
             overlay_bytes_max=settings.checkpoint_overlay_bytes_max,
             tail_bytes_max=settings.checkpoint_tail_bytes_max,
+            map_bytes=settings.map_bytes,
+            reserve_bytes=settings.reserve_bytes,
         )
         self._actors: dict[str, Any] = {}
         try:
@@ -68,14 +75,16 @@ class Cluster:
             self._await_actors(directory)
             self._found()
         except BaseException:
+            self._watch.end()
             ray.shutdown()
             os.close(self._descriptor)
             raise
 
     def _make_actors(self, directory: Path) -> None:
-        control = ray.remote(ControlActor).options(**control_options())
-        self._actors[names.CONTROL] = control.remote(self._hosted(directory, names.CONTROL))
         grouped: Any = ray.remote  # whose types leave concurrency groups out
+        control_class = grouped(concurrency_groups=CONTROL_GROUPS)(ControlActor)
+        control = control_class.options(**control_options())
+        self._actors[names.CONTROL] = control.remote(self._hosted(directory, names.CONTROL))
         shard_class = grouped(concurrency_groups=SHARD_GROUPS)(ShardActor)
         for shard in range(self.shard_map.shard_count):
             name = names.shard_name(shard)
@@ -92,32 +101,52 @@ class Cluster:
 
     def _await_actors(self, directory: Path) -> None:
         """Waits until all actors are up; `ActorsMissingError` names one that does not come."""
-        pings = {actor.ping.remote(): name for name, actor in self._actors.items()}
-        _, missing = ray.wait(list(pings), num_returns=len(pings), timeout=START_TIMEOUT_S)
-        if missing:
-            name = pings[missing[0]]
-            raise ActorsMissingError(
-                f"{name} did not start within {START_TIMEOUT_S:.0f} s; "
-                f"{directory / name / LOG_FILE} says why"
-            )
-        ray.get(list(pings))
+        give_up = time.monotonic() + START_TIMEOUT_S
+        missing = dict(self._actors)
+        while True:
+            pings = {actor.ping.remote(): name for name, actor in missing.items()}
+            left_s = max(give_up - time.monotonic(), 0.0)
+            answered, _ = ray.wait(list(pings), num_returns=len(pings), timeout=left_s)
+            for ping in answered:
+                # One that died meanwhile is started again by Ray.
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.get(ping)
+                    del missing[pings[ping]]
+            if not missing:
+                return
+            if time.monotonic() > give_up:
+                name = next(iter(missing))
+                raise ActorsMissingError(
+                    f"{name} did not start within {START_TIMEOUT_S:.0f} s; "
+                    f"{directory / name / LOG_FILE} says why"
+                )
+            time.sleep(RETRY_PAUSE_S)
 
     def _hosted(self, directory: Path, store: str) -> HostedStore:
         return HostedStore(
             directory=directory / store,
             manifest=self.deployment.manifest(store),
-            limits=self._limits,
+            limits=self._limits_of_merge() if store == names.MERGE else self._limits,
             log_level=self._settings.log_level,
         )
 
+    def _limits_of_merge(self) -> StoreLimits:
+        """Returns limits under which links go on for a while when no more events are taken."""
+        return replace(self._limits, reserve_bytes=self._limits.reserve_bytes // 2)
+
     def _found(self) -> None:
         """Founds the deployment if it is new, and the space `dev` if it is asked for."""
-        control = self._actors[names.CONTROL]
         now_us = time.time_ns() // 1000
         admin = DEV_ADMIN_TOKEN if self._settings.dev else self._settings.admin_token
         if not admin and self.is_new:
             admin = self.first_admin_token = "adm_" + secrets.token_urlsafe(32)
-        decode_answer(ray.get(control.found.remote(secrets.token_bytes(32), admin, now_us)))
+        try:
+            self._ask_control("found", secrets.token_bytes(32), admin, now_us)
+        except RefusedError as refused:
+            # Without room for a token that was not known before, what is stored is served.
+            if self.is_new or not str(refused).startswith(STORAGE_FULL):
+                raise
+            get_logger("service").warning("admin_token_not_made", error=str(refused))
         if self._settings.dev:
             command = NewSpace(
                 name=DEV_SPACE,
@@ -133,7 +162,24 @@ class Cluster:
                 access_token_id="tok_dev",  # noqa: S106 - an id
                 scopes=list(SCOPES),
             )
-            decode_answer(ray.get(control.administer.remote(encode_command(command))))
+            self._ask_control("administer", encode_command(command))
+
+    def _ask_control(self, method: str, *args: object) -> bytes:
+        """Asks control, again if it died meanwhile: a command that has run already changes nothing.
+
+        Raises:
+            ActorsMissingError: it does not come back.
+            RefusedError: it refused.
+        """
+        give_up = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                reference = getattr(self._actors[names.CONTROL], method).remote(*args)
+                return decode_answer(ray.get(reference, timeout=START_TIMEOUT_S))
+            except ray.exceptions.RayError as error:
+                if time.monotonic() > give_up:
+                    raise ActorsMissingError(f"{names.CONTROL} does not answer") from error
+            time.sleep(RETRY_PAUSE_S)
 
     async def ping_merge(self) -> None:
         """Returns when the merge actor is up and at work."""
@@ -141,7 +187,7 @@ class Cluster:
 
     def backend(self) -> RayBackend:
         """Returns how a gateway reaches the actors."""
-        return RayBackend(self.shard_map)
+        return RayBackend(self.shard_map, self._settings)
 
     def close(self) -> None:
         """Closes all stores, so that no tail is left, and ends Ray."""
@@ -151,6 +197,7 @@ class Cluster:
                 ray.get(self._actors[name].close.remote(), timeout=START_TIMEOUT_S)
         for actor in self._actors.values():
             ray.kill(actor)
+        self._watch.end()
         ray.shutdown()
         # What did not end in order is looked at by the next start.
         with contextlib.suppress(StoreRefusedError):

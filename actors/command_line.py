@@ -8,13 +8,16 @@ from typing import Any
 
 import click
 
+from actors.commands.backup import backup
 from actors.commands.explain import explain
 from actors.commands.key import key
 from actors.commands.profile import profile
+from actors.commands.restore import restore
 from actors.commands.rules import rules
 from actors.commands.space import space
 from actors.commands.tail import tail
 from actors.commands.token import token
+from actors.commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,7 +65,7 @@ def demo(*, keep: bool) -> None:
     sys.exit(asyncio.run(run_demo(is_kept=keep)))
 
 
-for command in (profile, explain, tail, space, rules, key, token):
+for command in (profile, explain, tail, space, rules, key, token, backup, restore, verify):
     main.add_command(command)
 
 

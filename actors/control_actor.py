@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import msgspec
+import ray
 
 from actors import names
+from actors.auditing import answer_audit
 from actors.hosting import (
     HostedStore,
+    answer_read,
     encode_answer,
     end_process,
     execute,
@@ -21,12 +24,17 @@ from unify_grpc.machines.control_commands import decode_command
 from unify_grpc.machines.control_machine import MACHINE_VERSION, ControlMachine
 from unify_grpc.machines.control_records import encode
 from unify_grpc.machines.gateway_leases import GatewayLeases
+from unify_grpc.storage.backing_up import StoreBackups
+from unify_grpc.verification.auditors import ControlAuditor
+
+CONTROL_GROUPS = {"backup": 1}
+"""A thread of its own, so that what holds the writer still can let it go."""
 
 _decode_query = msgspec.msgpack.Decoder(AuditQuery).decode
 
 
 class ControlActor:
-    """Owns control's store; one command at a time."""
+    """Owns control's store; one command at a time, and backups beside them."""
 
     def __init__(self, hosted: HostedStore) -> None:
         """Opens the store and replays its tail; a failure ends the process, never the actor."""
@@ -35,6 +43,8 @@ class ControlActor:
             self._leases = GatewayLeases(time.monotonic())
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ControlMachine(self._store)
+            self._auditor = ControlAuditor()
+            self._backups = StoreBackups(self._store, hosted.manifest)
             replay_tail(self._store, self._machine, self._machine.committed)
         except BaseException as error:  # noqa: BLE001 - a raise here would be for good
             end_process(names.CONTROL, error)
@@ -73,8 +83,15 @@ class ControlActor:
 
     def renew_directory(self, gateway: str, revision: int) -> bytes:
         """Returns packed `DirectoryChanges` since a gateway's revision, or None: there are none."""
+        self._tend()
         self._leases.renewed(gateway, revision, time.monotonic())
         return encode_answer(encode(self._machine.directory_since(revision)))
+
+    def _tend(self) -> None:
+        try:
+            self._store.tend()
+        except Exception as error:  # noqa: BLE001 - as in `execute`
+            end_process(names.CONTROL, error)
 
     def leave_directory(self, gateway: str) -> bytes:
         """Forgets a gateway that serves no calls any more."""
@@ -91,16 +108,25 @@ class ControlActor:
 
     def read_rules(self, space: int, version: int) -> bytes:
         """Returns a packed `RulesVersion`, or None: the space has no such version."""
-        return encode_answer(encode(self._machine.read_rules(space, version)))
+        return answer_read(lambda: encode(self._machine.read_rules(space, version)))
 
     def list_audit(self, query: bytes) -> bytes:
         """Answers a packed `AuditQuery` with a packed `AuditPage`."""
-        return encode_answer(encode(self._machine.audit.read(_decode_query(query))))
+        return answer_read(lambda: encode(self._machine.audit.read(_decode_query(query))))
+
+    def audit(self, request: bytes) -> bytes:
+        """Answers a packed request of a verification."""
+        return answer_audit(self._auditor, self._store, request)
 
     def close(self) -> bool:
         """Checkpoints and releases the store; call nothing after it."""
+        self._backups.close()
         self._store.close()
         return True
+
+    def back_up(self, command: bytes) -> bytes:
+        """Does the store's part in a backup; returns a packed `PartReply`."""
+        return encode_answer(self._backups.answer(command))
 
     def ping(self) -> bool:
         """Says that the actor is up."""
@@ -108,7 +134,7 @@ class ControlActor:
 
 
 def control_options() -> dict[str, object]:
-    """Returns how the control actor is made: detached, restarted for ever, one thread."""
+    """Returns how the control actor is made: detached, restarted for ever, two threads."""
     return {
         "name": names.CONTROL,
         "lifetime": "detached",
@@ -116,3 +142,8 @@ def control_options() -> dict[str, object]:
         "max_restarts": -1,
         "max_task_retries": 0,
     }
+
+
+for _method, _group in {"back_up": "backup"}.items():
+    _grouped = ray.method(concurrency_group=_group)(getattr(ControlActor, _method))
+    setattr(ControlActor, _method, _grouped)

@@ -59,11 +59,23 @@ def open_data_dir(directory: Path, shards: int) -> tuple[Deployment, int]:
 
 
 def _open(directory: Path, shards: int) -> Deployment:
-    path = directory / DEPLOYMENT_FILE
-    if not path.exists():
+    if not (directory / DEPLOYMENT_FILE).exists():
         return _create(directory, shards)
+    deployment = read_deployment(directory)
+    if shards and shards != deployment.shard_count:
+        raise StoreRefusedError(
+            f"{directory} was made for {deployment.shard_count} shards, not {shards}"
+        )
+    return deployment
+
+
+def read_deployment(directory: Path) -> Deployment:
+    """Returns what a data directory says of itself; `StoreRefusedError` if it is none of ours."""
+    path = directory / DEPLOYMENT_FILE
     try:
         deployment = msgspec.json.decode(path.read_bytes(), type=Deployment)
+    except FileNotFoundError:
+        raise StoreRefusedError(f"{directory} holds no deployment") from None
     except msgspec.DecodeError as error:
         raise StoreRefusedError(f"{path} is damaged") from error
     if deployment.format > FORMAT:
@@ -72,10 +84,6 @@ def _open(directory: Path, shards: int) -> Deployment:
         raise StoreRefusedError(
             f"{directory} was made by an earlier version (format {deployment.format}), whose rows "
             f"this one (format {FORMAT}) does not read: serve it with that version"
-        )
-    if shards and shards != deployment.shard_count:
-        raise StoreRefusedError(
-            f"{directory} was made for {deployment.shard_count} shards, not {shards}"
         )
     return deployment
 
@@ -87,15 +95,26 @@ def _create(directory: Path, shards: int) -> Deployment:
         raise StoreRefusedError(f"{directory} is not empty and holds no deployment")
     unfinished.touch(mode=0o600)
     count = shards or max(SHARDS_MIN, os.cpu_count() or 1)
-    deployment = Deployment(deployment="dep_" + secrets.token_hex(8), shard_count=count)
+    deployment = Deployment(deployment=new_deployment_id(), shard_count=count)
     for store in (names.CONTROL, names.MERGE, *(names.shard_name(each) for each in range(count))):
         create_store(directory / store, deployment.manifest(store))
+    write_deployment(directory, deployment)
+    unfinished.unlink()
+    sync_directory(directory)
+    return deployment
+
+
+def new_deployment_id() -> str:
+    """Returns the id of a deployment that there was not before."""
+    return "dep_" + secrets.token_hex(8)
+
+
+def write_deployment(directory: Path, deployment: Deployment) -> None:
+    """Makes a directory the data directory of a deployment, once all its stores are there."""
     temporary = directory / (DEPLOYMENT_FILE + ".new")
     with temporary.open("wb") as file:
         file.write(msgspec.json.encode(deployment))
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(directory / DEPLOYMENT_FILE)
-    unfinished.unlink()
     sync_directory(directory)
-    return deployment

@@ -79,7 +79,7 @@ async def _serve(order: GatewayOrder, report: FileIO) -> None:
     await loop.run_in_executor(None, start_ray, settings, settings.data_dir)
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    backend = RayBackend(ShardMap(settings.shards))
+    backend = RayBackend(ShardMap(settings.shards), settings)
     gateway = make_gateway(backend, settings, order.own_port)
     await gateway.start()
     log = get_logger("service")

@@ -10,11 +10,12 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
-from unify_grpc.storage.errors import StorageFullError
+from unify_grpc.storage.errors import StorageCorruptError, StorageFullError, StoreHeldError
+from unify_grpc.storage.room import Full
 from unify_grpc.storage.store import Store, StoreLimits
 from unify_grpc.telemetry.logs import configure_logging, get_logger
 
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 0.5
 """Before a process that could not start ends, so that restarts do not spin."""
+HELD_S: Final = 15.0
+"""How long an actor waits for its store."""
+_HELD_PAUSE_S = 0.05
 EXIT_CODE = 70
 STORAGE_FULL: Final = "storage full"
+"""Begins a refusal; what is full follows it, as in `Full`."""
+WAITS_FOR_ROOM: Final = "waits for room"
+"""The command has begun, and goes on when there is room; it can be asked for again."""
+DAMAGED: Final = "damaged"
 FAILED: Final = "failed"
 LOG_FILE: Final = "actor.log"
 """In the actor's store: Ray would put what it prints where nobody looks."""
@@ -54,24 +62,44 @@ class Replayable(Protocol):
         """Returns the changes that a record stands for."""
 
 
+class Replayed(NamedTuple):
+    """What bringing a machine up to date took."""
+
+    records_count: int
+    bytes_count: int
+    took_ms: float
+
+
 def open_store(hosted: HostedStore, machine_version: int) -> Store:
-    """Opens an actor's store."""
-    return Store(hosted.directory, hosted.manifest, machine_version, hosted.limits)
+    """Opens an actor's store, once the process that had it has ended.
+
+    One that was killed holds it until the system is done with it, and Ray may be faster.
+    """
+    give_up = time.monotonic() + HELD_S
+    while True:
+        try:
+            return Store(hosted.directory, hosted.manifest, machine_version, hosted.limits)
+        except StoreHeldError:
+            if time.monotonic() > give_up:
+                raise
+        time.sleep(_HELD_PAUSE_S)
 
 
 def replay_tail(
     store: Store, machine: Replayable, committed: Callable[[Changes], object] | None
-) -> int:
-    """Brings a machine up to the end of its log; returns how many records that took."""
+) -> Replayed:
+    """Brings a machine up to the end of its log; returns what that took."""
+    began = time.monotonic()
     machine.load()
-    count = 0
+    count = bytes_count = 0
     for number, record in store.tail():
         changes = machine.replay(number, record)
         store.publish(changes, number)
         if committed is not None:
             committed(changes)
         count += 1
-    return count
+        bytes_count += len(record)
+    return Replayed(count, bytes_count, round((time.monotonic() - began) * 1000, 1))
 
 
 def execute(
@@ -87,6 +115,8 @@ def execute(
     """
     try:
         decision = decide()
+    except StorageCorruptError:
+        return encode_refusal(DAMAGED)  # which the store has logged
     except Exception as error:  # noqa: BLE001 - nothing was changed, so nobody else suffers
         get_logger(part).exception("command_failed", error=type(error).__name__)
         return encode_refusal(FAILED)
@@ -96,11 +126,38 @@ def execute(
             store.publish(decision.changes, number)
             committed(decision.changes)
         return encode_answer(_encode(decision.reply))
-    except StorageFullError:
-        get_logger(part).warning("storage_full")
-        return encode_refusal(STORAGE_FULL)
+    except StorageFullError as error:
+        return refuse_full(part, store, str(error))
     except Exception as error:  # noqa: BLE001 - nothing may go on after it
         end_process(part, error)
+
+
+def execute_bulk(
+    part: str,
+    store: Store,
+    decide: Callable[[], Decision[Any, Any]],
+    committed: Callable[[Changes], object],
+) -> bytes:
+    """Executes what new data comes with; refuses it while no more than the reserve is left."""
+    if not store.room.has_for_events():
+        return refuse_full(part, store, "what is left is kept for what was accepted before")
+    return execute(part, store, decide, committed)
+
+
+def refuse_full(part: str, store: Store, why: str) -> bytes:
+    """Refuses a command that there is no room for; says so in the log now and then."""
+    full = store.room.full or Full.DISK
+    if store.room.is_worth_saying():
+        get_logger(part).warning("storage_full", full=full.value, why=why)
+    return encode_refusal(f"{STORAGE_FULL}: {full.value}")
+
+
+def answer_read(read: Callable[[], bytes]) -> bytes:
+    """Answers what only reads; refuses what needs a damaged value, which the store has logged."""
+    try:
+        return encode_answer(read())
+    except StorageCorruptError:
+        return encode_refusal(DAMAGED)
 
 
 def prepare_process(hosted: HostedStore) -> None:

@@ -15,7 +15,6 @@ import ray
 
 from actors.cluster import START_TIMEOUT_S, Cluster
 from actors.gateways import Gateways
-from actors.ray_host import watched_ray
 from unify_grpc.telemetry.logs import configure_logging, get_logger
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
         loop.add_signal_handler(number, stopping.set)
     pulse = asyncio.ensure_future(_keep_merging(cluster))
     try:
-        async with watched_ray(), Gateways(cluster, settings) as gateways:
+        async with Gateways(cluster, settings) as gateways:
             if ready is not None:
                 await ready(gateways.port)
             else:

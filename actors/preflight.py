@@ -104,14 +104,16 @@ def _inspect(directory: Path, deployment: Deployment, store: str) -> Progress:
     deadline = time.monotonic() + HELD_S
     while True:
         try:
-            return inspect_store(directory / store, deployment.manifest(store), _version(store))
+            manifest = deployment.manifest(store)
+            return inspect_store(directory / store, manifest, machine_version(store))
         except StoreHeldError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_S)
 
 
-def _version(store: str) -> int:
+def machine_version(store: str) -> int:
+    """Returns the version of the machine that writes a store's log."""
     if store == names.CONTROL:
         return control_machine.MACHINE_VERSION
     return merge_machine.MACHINE_VERSION if store == names.MERGE else shard_machine.MACHINE_VERSION

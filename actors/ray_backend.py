@@ -10,8 +10,12 @@ import msgspec
 import ray
 
 from actors import names
-from actors.hosting import STORAGE_FULL, RefusedError, decode_answer
+from actors.auditing import read_audit
+from actors.backup_target import LocalBackupTarget
+from actors.hosting import DAMAGED, STORAGE_FULL, WAITS_FOR_ROOM, RefusedError, decode_answer
 from unify_grpc.machines.audit_trail import AuditPage
+from unify_grpc.machines.backup_records import decode_reply
+from unify_grpc.machines.backup_records import encode as encode_backup
 from unify_grpc.machines.control_commands import decode_administered
 from unify_grpc.machines.control_commands import encode as encode_command
 from unify_grpc.machines.control_records import DirectoryChanges, RulesVersion
@@ -22,12 +26,17 @@ from unify_grpc.machines.owed_sides import OwedSide
 from unify_grpc.machines.part_reports import decode_merge_report, decode_shard_report
 from unify_grpc.machines.reads import decode_answers, encode_questions
 from unify_grpc.service.backend import CommandFailedError
-from unify_grpc.service.errors import ShardUnavailableError, StoreFullError
+from unify_grpc.service.errors import (
+    ShardUnavailableError,
+    StoreDamagedError,
+    StoreFullError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unify_grpc.machines.audit_trail import AuditQuery
+    from unify_grpc.machines.backup_records import AnyBackupCommand, PartReply
     from unify_grpc.machines.control_commands import Administered, AnyCommand
     from unify_grpc.machines.deletions import DeleteCommand, Deleted
     from unify_grpc.machines.merge_reads import ExplainLinks, LinksExplained
@@ -35,10 +44,16 @@ if TYPE_CHECKING:
     from unify_grpc.machines.part_reports import MergeReport, ShardReport
     from unify_grpc.machines.reads import Answer, Question
     from unify_grpc.placement.slots import ShardMap
+    from unify_grpc.settings import Settings
 
 PATIENCE_S = 30.0
 """How long a call is repeated; a shard is back after 2 to 4 seconds."""
 RETRY_PAUSE_S = 0.05
+FULL_TEXTS = {
+    "disk": "There is no room on the disk; calls are taken again when there is.",
+    "map": "A file has grown to map_bytes; calls are taken after a start with a larger one.",
+}
+UNFINISHED_TEXT = "It has begun and waits for room; the same call can be made again."
 
 _append = decoder(Append).decode
 _decided = decoder(list[Decided]).decode
@@ -55,10 +70,12 @@ _is_done = msgspec.msgpack.Decoder(bool).decode
 class RayBackend:
     """Calls actors of the namespace `unify`, which others made."""
 
-    def __init__(self, shard_map: ShardMap) -> None:
+    def __init__(self, shard_map: ShardMap, settings: Settings) -> None:
         self._shard_map = shard_map
         self._shards = [names.shard_name(shard) for shard in range(shard_map.shard_count)]
         self._handles: dict[str, Any] = {}
+        self._data_dir = settings.data_dir
+        self._reserve_bytes = settings.reserve_bytes
 
     @property
     def shard_map(self) -> ShardMap:
@@ -109,6 +126,15 @@ class RayBackend:
         """Returns what a shard goes by in reports."""
         return self._shards[shard]
 
+    def part_name(self, part: int) -> str:
+        """Returns what a part of a verification goes by in reports."""
+        return names.part_name(part)
+
+    async def audit(self, part: int, request: bytes) -> tuple[bytes, float]:
+        """Has a part answer a packed request of a verification; says what that cost, in seconds."""
+        name = names.part_name(part)
+        return read_audit(await self._call(name, lambda handle: handle.audit.remote(request)))
+
     @property
     def merge_name(self) -> str:
         """What the merge actor goes by in reports."""
@@ -122,6 +148,20 @@ class RayBackend:
     async def merge_status(self) -> MergeReport:
         """Returns how the merge actor is doing; ask it with a timeout."""
         return decode_merge_report(await self._call(names.MERGE, lambda each: each.status.remote()))
+
+    @property
+    def backup_parts(self) -> list[str]:
+        """The names of all stores' parts, control's first."""
+        return [names.CONTROL, names.MERGE, *self._shards]
+
+    async def back_up(self, part: str, command: AnyBackupCommand) -> PartReply:
+        """Has a part do its share of a backup; ask it with a timeout."""
+        data = encode_backup(command)
+        return decode_reply(await self._call(part, lambda handle: handle.back_up.remote(data)))
+
+    def backup_target(self, directory: str) -> LocalBackupTarget:
+        """Returns the directory of a backup on this machine."""
+        return LocalBackupTarget(directory, self.backup_parts, self._data_dir, self._reserve_bytes)
 
     async def read(self, shard: int, questions: list[Question]) -> list[Answer]:
         """Has a shard answer questions."""
@@ -190,11 +230,21 @@ class RayBackend:
                     handle = self._handles[name] = ray.get_actor(name, namespace=names.NAMESPACE)
                 return decode_answer(await call(handle))
             except RefusedError as refused:
-                if str(refused) == STORAGE_FULL:
-                    raise StoreFullError(actor=name) from refused
-                raise CommandFailedError(f"{name} refused a command; its log says why") from refused
+                raise _told(name, str(refused)) from refused
             except (ray.exceptions.RayActorError, ValueError) as error:
                 self._handles.pop(name, None)
                 if time.monotonic() > give_up:
                     raise ShardUnavailableError(actor=name) from error
                 await asyncio.sleep(RETRY_PAUSE_S)
+
+
+def _told(name: str, refusal: str) -> Exception:
+    """Returns what a caller is told of an actor's refusal."""
+    reason, _, full = refusal.partition(": ")
+    if reason == STORAGE_FULL:
+        return StoreFullError(FULL_TEXTS.get(full, ""), actor=name, full=full)
+    if reason == WAITS_FOR_ROOM:
+        return ShardUnavailableError(UNFINISHED_TEXT, actor=name)
+    if reason == DAMAGED:
+        return StoreDamagedError(actor=name)
+    return CommandFailedError(f"{name} refused a command; its log says why")

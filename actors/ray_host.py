@@ -7,14 +7,13 @@ recovery.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 
@@ -24,6 +23,8 @@ from unify_grpc.settings import Settings
 from unify_grpc.telemetry.logs import get_logger
 
 WATCH_INTERVAL_S = 1.0
+START_INTERVAL_S = 0.1
+"""Until Ray has started."""
 RAY_PARTS = ("raylet", "gcs_server")
 
 
@@ -69,26 +70,28 @@ def _token_file(directory: Path) -> Path:
     return token
 
 
-@contextlib.asynccontextmanager
-async def watched_ray() -> AsyncIterator[None]:
-    """Ends the process when Ray dies, while its context is open."""
-    watch = asyncio.ensure_future(_watch_ray())
-    watch.add_done_callback(_end_without_ray)
-    try:
-        yield
-    finally:
-        watch.remove_done_callback(_end_without_ray)
-        watch.cancel()
+class RayWatch:
+    """Ends the process when Ray dies: from Ray's start until somebody says that it may end."""
 
+    def __init__(self) -> None:
+        self._is_over = threading.Event()
+        threading.Thread(target=self._watch, name="ray-watch", daemon=True).start()
 
-async def _watch_ray() -> str:
-    """Returns which of Ray's processes is gone, once one is."""
-    processes = _ray_processes()
-    while True:
-        for number, name in processes.items():
-            if not _is_alive(number):
-                return name
-        await asyncio.sleep(WATCH_INTERVAL_S)
+    def end(self) -> None:
+        """Says that Ray's processes may end from now on."""
+        self._is_over.set()
+
+    def _watch(self) -> None:
+        processes: dict[int, str] = {}
+        pause = START_INTERVAL_S
+        while not self._is_over.wait(pause):
+            if len(processes) < len(RAY_PARTS):
+                processes |= _ray_processes()
+            else:
+                pause = WATCH_INTERVAL_S
+            for number, name in processes.items():
+                if not _is_alive(number) and not self._is_over.is_set():
+                    _end_without_ray(name)
 
 
 def _ray_processes() -> dict[int, str]:
@@ -118,10 +121,8 @@ def _is_alive(number: int) -> bool:
         return False
 
 
-def _end_without_ray(watch: asyncio.Future[str]) -> None:
-    if watch.cancelled():
-        return
-    get_logger("service").error("ray_died", process=watch.result())
-    sys.stderr.write(f"unify ends: Ray's {watch.result()} died; start it again to recover\n")
+def _end_without_ray(name: str) -> NoReturn:
+    get_logger("service").error("ray_died", process=name)
+    sys.stderr.write(f"unify ends: Ray's {name} died; start it again to recover\n")
     sys.stderr.flush()
     os._exit(EXIT_CODE)

@@ -7,11 +7,14 @@ import time
 import msgspec
 import ray
 
+from actors.auditing import answer_audit
 from actors.hosting import (
     HostedStore,
+    answer_read,
     encode_answer,
     end_process,
     execute,
+    execute_bulk,
     open_store,
     prepare_process,
     replay_tail,
@@ -24,9 +27,11 @@ from unify_grpc.machines.reads import decode_questions, encode_answers
 from unify_grpc.machines.shard_machine import MACHINE_VERSION, ShardMachine
 from unify_grpc.machines.shard_reader import ShardReader
 from unify_grpc.placement.slots import ShardMap
+from unify_grpc.storage.backing_up import StoreBackups
 from unify_grpc.telemetry.logs import get_logger
+from unify_grpc.verification.auditors import ShardAuditor
 
-SHARD_GROUPS = {"write": 1, "read": 1}
+SHARD_GROUPS = {"write": 1, "read": 1, "backup": 1}
 """Threads by kind of method: reads are answered beside a batch that is being stored."""
 
 _decode_keys = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -45,15 +50,24 @@ class ShardActor:
             self._started_us = time.time_ns() // 1000
             self._store = open_store(hosted, MACHINE_VERSION)
             self._machine = ShardMachine(shard, self._store, dedupe_window_days=dedupe_window_days)
-            count = replay_tail(self._store, self._machine, self._machine.committed)
+            opened_ms = (time.time_ns() // 1000 - self._started_us) / 1000
+            replayed = replay_tail(self._store, self._machine, self._machine.committed)
+            self._backups = StoreBackups(self._store, hosted.manifest)
+            self._auditor = ShardAuditor(shard, shard_map)
             self._reader = ShardReader(shard, shard_map, self._store, self._machine.incarnations)
-            get_logger(self._part).info("shard_started", records_replayed_count=count)
+            get_logger(self._part).info(
+                "shard_started",
+                open_ms=opened_ms,
+                replay_ms=replayed.took_ms,
+                records_replayed_count=replayed.records_count,
+                replayed_bytes=replayed.bytes_count,
+            )
         except BaseException as error:  # noqa: BLE001 - a raise here would be for good
             end_process(shard_name(shard), error)
 
     def append(self, data: bytes) -> bytes:
         """Stores a batch; returns a packed `Append`."""
-        return execute(
+        return execute_bulk(
             self._part,
             self._store,
             lambda: self._machine.append(data, self._store.next_number),
@@ -68,16 +82,26 @@ class ShardActor:
 
     def look_up(self, keys: bytes) -> bytes:
         """Returns a packed list of `LookedUp`."""
-        return encode_answer(encode(self._machine.look_up(_decode_keys(keys))))
+        return answer_read(lambda: encode(self._machine.look_up(_decode_keys(keys))))
 
     def list_pending(self, before_us: int, links_max: int) -> bytes:
-        """Returns a packed list of `PendingLink`."""
-        links = self._machine.list_pending(before_us=before_us, links_max=links_max)
-        return encode_answer(encode(links))
+        """Returns a packed list of `PendingLink`; the merge actor asks each second."""
+        self._tend()
+        return answer_read(
+            lambda: encode(self._machine.list_pending(before_us=before_us, links_max=links_max)),
+        )
+
+    def _tend(self) -> None:
+        try:
+            self._store.tend()
+        except Exception as error:  # noqa: BLE001 - as in `execute`
+            end_process(self._part, error)
 
     def fill_search(self) -> bytes:
         """Goes through some of what was stored before a trait was searchable; whether all is."""
-        return execute(self._part, self._store, self._machine.fill_search, self._machine.committed)
+        return execute_bulk(
+            self._part, self._store, self._machine.fill_search, self._machine.committed
+        )
 
     def clear_owed(self, sides: bytes) -> bytes:
         """Ends marks of owed sides."""
@@ -90,17 +114,27 @@ class ShardActor:
 
     def list_owed(self, before_us: int, sides_max: int) -> bytes:
         """Returns a packed list of `OwedSide`."""
-        sides = self._machine.list_owed(before_us=before_us, sides_max=sides_max)
-        return encode_answer(encode(sides))
+        return answer_read(
+            lambda: encode(self._machine.list_owed(before_us=before_us, sides_max=sides_max)),
+        )
 
     def close(self) -> bool:
         """Checkpoints and releases the store, so that no tail is left; call nothing after it."""
+        self._backups.close()
         self._store.close()
         return True
 
+    def back_up(self, command: bytes) -> bytes:
+        """Does the store's part in a backup; returns a packed `PartReply`."""
+        return encode_answer(self._backups.answer(command))
+
     def read(self, questions: bytes) -> bytes:
         """Answers packed questions."""
-        return encode_answer(encode_answers(self._reader.answer(decode_questions(questions))))
+        return answer_read(lambda: encode_answers(self._reader.answer(decode_questions(questions))))
+
+    def audit(self, request: bytes) -> bytes:
+        """Answers a packed request of a verification, on what is published."""
+        return answer_audit(self._auditor, self._store, request)
 
     def status(self) -> bytes:
         """Returns a packed `ShardReport`."""
@@ -127,7 +161,7 @@ class ShardActor:
 
 
 def shard_options(name: str) -> dict[str, object]:
-    """Returns how a shard actor is made: detached, restarted for ever, two threads."""
+    """Returns how a shard actor is made: detached, restarted for ever, a thread for each group."""
     return {
         "name": name,
         "lifetime": "detached",
@@ -147,7 +181,9 @@ for _method, _group in {
     "list_owed": "write",
     "close": "write",
     "read": "read",
+    "audit": "read",
     "status": "read",
     "ping": "read",
+    "back_up": "backup",
 }.items():
     setattr(ShardActor, _method, ray.method(concurrency_group=_group)(getattr(ShardActor, _method)))

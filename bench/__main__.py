@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import delete, ingest
+from bench import delete, ingest, recovery
 from bench.service import BenchFailedError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SCENARIOS: Mapping[str, tuple[tuple[Parameter, ...], Callable[[Mapping[str, int]], None]]] = {
     "delete": (delete.PARAMETERS, delete.run),
     "ingest": (ingest.PARAMETERS, ingest.run),
+    "recovery": (recovery.PARAMETERS, recovery.run),
 }
 
 

@@ -38,6 +38,11 @@ class Run:
         self._parts_sent = 0
         service.tree.add(client.number, CLIENT)
 
+    @property
+    def service(self) -> Service:
+        """The service under test."""
+        return self._service
+
     def warm_up(self) -> None:
         """Sends a part that is not measured, and prints which processes will be."""
         self._client.send(self.address)
@@ -81,13 +86,16 @@ class Run:
 
 
 @contextmanager
-def started(title: str, order: Order, values: Mapping[str, int]) -> Iterator[Run]:
+def started(
+    title: str, order: Order, values: Mapping[str, int], *, log_level: str = "warning"
+) -> Iterator[Run]:
     """Prints what the figures depend on and runs a service; nothing is left of it afterwards.
 
     Args:
         title: the scenario's name, and what it is about.
         order: what the sending process will be asked to do.
         values: the scenario's parameters.
+        log_level: the service's.
     """
     events = sum(part.events_max for part in order.parts)
     disk_bytes_max = DISK_BYTES_MIN + DISK_BYTES_PER_EVENT_MAX * events
@@ -102,7 +110,7 @@ def started(title: str, order: Order, values: Mapping[str, int]) -> Iterator[Run
         )
         with (
             ClientProcess(order) as client,
-            Service(directory.path, shards=values["shards"]) as service,
+            Service(directory.path, shards=values["shards"], log_level=log_level) as service,
         ):
             watch = Watch(service.tree, directory.path, disk_bytes_max)
             try:

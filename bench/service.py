@@ -35,7 +35,7 @@ class BenchFailedError(Exception):
 class Service:
     """A service on loopback, with nothing left of it afterwards."""
 
-    def __init__(self, directory: Path, *, shards: int) -> None:
+    def __init__(self, directory: Path, *, shards: int, log_level: str = "warning") -> None:
         """Starts it in a directory that exists, and returns at once."""
         self.directory = directory
         self.data_dir = directory / "data"
@@ -46,7 +46,7 @@ class Service:
                 [
                     *(sys.executable, "-m", "actors.command_line", "serve", "--dev"),
                     *("--data-dir", str(self.data_dir), "--grpc-port", "0"),
-                    *("--shards", str(shards), "--log-level", "warning"),
+                    *("--shards", str(shards), "--log-level", log_level),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

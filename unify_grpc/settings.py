@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PREFIX: Final = "UNIFY_"
 ADMIN_TOKEN_CHARS_MIN: Final = 16
 GATEWAYS_MAX: Final = 64
+MAP_BYTES_MIN: Final = 16 << 20
+MAP_BYTES_STEP: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,10 @@ class Settings:
     """Rows kept in memory, per store, before a checkpoint writes them."""
     checkpoint_tail_bytes_max: int = 32 << 20
     """Log, per store, that a restart may have to replay before a checkpoint is due."""
+    map_bytes: int = 1 << 38
+    """That each of a store's two files can grow to; can be raised with any start."""
+    reserve_bytes: int = 256 << 20
+    """Free disk, and of each map a tenth at most, below which events are refused."""
     object_store_bytes: int = 256 << 20
     """Of Ray, which carries batches above 100 KB."""
     calls_concurrent_max: int = 1024
@@ -82,6 +88,11 @@ class Settings:
                 (self.stream_window_max < 1, "stream_window_max must be at least 1"),
                 (self.queue_events_max < 1, "queue_events_max must be at least 1"),
                 (self.calls_concurrent_max < 1, "calls_concurrent_max must be at least 1"),
+                (
+                    self.map_bytes < MAP_BYTES_MIN or bool(self.map_bytes % MAP_BYTES_STEP),
+                    f"map_bytes must be {MAP_BYTES_MIN} or more, in steps of {MAP_BYTES_STEP}",
+                ),
+                (self.reserve_bytes < 0, "reserve_bytes must not be negative"),
             )
             if bad
         ]

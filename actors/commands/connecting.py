@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import click
 from actors.commands.printing import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from unify_client import FieldViolation, ServiceError, UnifyClient
 
@@ -63,39 +64,60 @@ class CallFailedError(click.ClickException):
 def asks_service(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command `--address`, `--token` and `--json`, as `Asked`, and errors in one line."""
 
-    @click.option(
-        "--address",
-        envvar="UNIFY_ADDRESS",
-        default="127.0.0.1:50051",
-        show_default=True,
-        show_envvar=True,
-        help="Host and port of the service.",
-    )
-    @click.option(
-        "--token",
-        envvar="UNIFY_TOKEN",
-        required=True,
-        show_envvar=True,
-        help="An access token or an admin token.",
-    )
-    @click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
+    @reaches_service(needs_token=True)
     @functools.wraps(command)
     def wrapped(*arguments: Any, address: str, token: str, is_json: bool, **options: Any) -> None:
-        # What went wrong is said once, by us; gRPC would put a line of its log beside it.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from unify_client import ArgumentInvalid, ServiceError, UnifyClientError
-
-        asked = Asked(address=address, token=token, is_json=is_json)
-        try:
+        with asking():
+            asked = Asked(address=address, token=token, is_json=is_json)
             command(asked, *arguments, **options)
-        except ServiceError as error:
-            raise _refusal(error) from None
-        except ArgumentInvalid as error:
-            raise click.UsageError(str(error)) from None
-        except UnifyClientError as error:
-            raise CallFailedError(str(error)) from None
 
     return wrapped
+
+
+def reaches_service(*, needs_token: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Returns what gives a command `--address`, `--token` and `--json`."""
+    options = (
+        click.option(
+            "--address",
+            envvar="UNIFY_ADDRESS",
+            default="127.0.0.1:50051",
+            show_default=True,
+            show_envvar=True,
+            help="Host and port of the service.",
+        ),
+        click.option(
+            "--token",
+            envvar="UNIFY_TOKEN",
+            required=needs_token,
+            show_envvar=True,
+            help="An access token or an admin token.",
+        ),
+        click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs."),
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Says in one line what goes wrong with calls."""
+    # What went wrong is said once, by us; gRPC would put a line of its log beside it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from unify_client import ArgumentInvalid, ServiceError, UnifyClientError
+
+    try:
+        yield
+    except ServiceError as error:
+        raise _refusal(error) from None
+    except ArgumentInvalid as error:
+        raise click.UsageError(str(error)) from None
+    except UnifyClientError as error:
+        raise CallFailedError(str(error)) from None
 
 
 def reads_space(command: Callable[..., None]) -> Callable[..., None]:

@@ -18,6 +18,7 @@ import click
 VALUE_CHARS_MAX = 120
 _GAP = "  "
 _ABSENT = "-"
+_UNIT_STEP = 1000
 
 
 def print_json(value: object) -> None:
@@ -91,6 +92,16 @@ def value_text(value: object) -> str:
 def time_text(time: datetime | None) -> str:
     """Returns a time in UTC to the second; nothing where there is none."""
     return "" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def bytes_text(count: int) -> str:
+    """Returns a size in the unit that fits it, such as `12.3 MB`; 1 kB is 1000 bytes."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < _UNIT_STEP:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= _UNIT_STEP
+    return f"{size:.1f} TB"
 
 
 def event_text(message_id: str, kind: str, name: str = "") -> str:

@@ -42,10 +42,23 @@ DELETE = (
     ("checksum", r"[0-9a-f]{16} of 65 profiles read back: 5 before and after their deletion"),
 )
 
+RECOVERY = (
+    *MACHINE,
+    ("parameters", r"shards=1 load=1000 kills=2 events=1000"),
+    ("traffic", r"2,000 events of \d+ bytes .+ % novel links"),
+    ("shard", r"[\d,]{5,} profiles, [\d,]+ identifiers, [\d,]+ events, \d+ MB"),
+    ("kill", r"2 +serving after [\d,]+ ms: append [\d,]+, read [\d,]+; .+ of \d+ records"),
+    ("serving", r"median [\d,]+ ms after the kill, [\d,]+ to [\d,]+ in 2 kills"),
+    ("of", r"which +restart .+, opening .+, replay .+, first answer .+ ms, .+ tail of .+ MB"),
+    ("checksum", r"[0-9a-f]{16} of 50 profiles read back"),
+)
+
 
 @pytest.mark.ray
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("scenario", "lines"), [("ingest", INGEST), ("delete", DELETE)])
+@pytest.mark.parametrize(
+    ("scenario", "lines"), [("ingest", INGEST), ("delete", DELETE), ("recovery", RECOVERY)]
+)
 def test_a_scenario_ends_with_every_figure_and_a_checked_result(
     scenario: str, lines: tuple[tuple[str, str], ...]
 ) -> None:

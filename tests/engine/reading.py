@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from unify_grpc.machines.framing import SpaceView
     from unify_grpc.machines.shard_reader import ShardReader
+    from unify_grpc.machines.tables import View
     from unify_grpc.placement.slots import ShardMap
-    from unify_grpc.storage.memory import MemoryStore
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class ReadableShard(Protocol):
     """What a shard needs to be read; both may be others after a restart."""
 
     @property
-    def store(self) -> MemoryStore:
+    def store(self) -> View:
         """Its rows."""
 
     @property
@@ -114,6 +114,6 @@ class SpaceReads:
         return profiles
 
 
-def merges_in(merge_store: MemoryStore) -> int:
+def merges_in(merge_store: View) -> int:
     """Returns how many profiles were absorbed by those of a merge actor's store."""
     return sum(decode_profile(value).merges for _, value in merge_store.scan(PROFILE))

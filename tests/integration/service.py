@@ -38,6 +38,8 @@ class Service:
         self.address = ""
         self.gateway_addresses: list[str] = []
         """Of each gateway by itself, with the setting `gateway_ports`."""
+        self.wrapper: list[str] = []
+        """A command that runs the service's."""
         self.log_path = data_dir.parent / (data_dir.name + ".log")
         self._process: subprocess.Popen[str] | None = None
 
@@ -61,17 +63,33 @@ class Service:
 
     def start(self) -> None:
         """Starts the service and waits for its ready line."""
-        command = [sys.executable, "-m", "actors.command_line", "serve"]
+        self.launch()
+        assert self.await_ready(), f"the service did not start: {self.log()[-2000:]}"
+
+    def launch(self) -> None:
+        """Starts the service and waits for nothing."""
+        command = [*self.wrapper, sys.executable, "-m", "actors.command_line", "serve"]
         command += ["--dev"] if self.is_dev else []
         command += ["--data-dir", str(self.data_dir), "--grpc-port", "0", *self.flags]
         paths = [str(ROOT), str(ROOT / "clients/python")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self.settings}
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=ROOT
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
+                cwd=ROOT,
+                # An interrupt at the terminal is for whoever looks after the service.
+                process_group=0,
             )
+
+    def await_ready(self, give_up_s: float = START_S) -> bool:
+        """Waits for the ready line; False if the service ended, or took too long, before it."""
+        assert self._process is not None
         assert self._process.stdout is not None
-        watchdog = threading.Timer(START_S, self._process.kill)
+        watchdog = threading.Timer(give_up_s, self._process.kill)
         watchdog.start()
         for line in self._process.stdout:
             if found := READY.search(line):
@@ -79,7 +97,7 @@ class Service:
                 self.gateway_addresses = URL.findall(line)[1:]
                 break
         watchdog.cancel()
-        assert self.address, f"the service did not start: {self.log()[-2000:]}"
+        return bool(self.address)
 
     def stop(self) -> int:
         """Ends the service with SIGTERM and returns its exit code."""
@@ -97,6 +115,11 @@ class Service:
         finally:
             assert process.stdout is not None
             process.stdout.close()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process that was started is gone, and has not been waited for."""
+        return self._process is not None and self._process.poll() is not None
 
     def wait_for_exit(self) -> int:
         """Waits until the service ends by itself and returns its exit code."""

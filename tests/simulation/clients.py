@@ -106,21 +106,22 @@ class StreamClient(Client):
     def __init__(self, world: World, number: int) -> None:
         super().__init__(world, number)
         self.gateway = number % len(world.gateways)
-        self._open()
+        self.open()
 
     def go_on(self, *, impatient: bool = False) -> None:
         """Sends the next request while few are unacked, or all of them again."""
         world = self.world
         if self.unacked and (impatient or self.is_overdue()):
             self.gateway = world.rng.randrange(len(world.gateways))
-            self._open()
+            self.open()
             for request in self.unacked:
                 self._send(request)
         elif self.next_request < len(self.requests) and len(self.unacked) < WINDOW_REQUESTS:
             self.next_request += 1
             self._send(self.next_request - 1)
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Begins another stream."""
         self.stream = self.world.number()
         self.at = 0
 

@@ -79,11 +79,13 @@ class Gateway(Node):
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
         self.stamp_us = 0
+        self.clock_error_us = 0
         self._forget()
 
     def start(self) -> None:
         """Starts again with nothing but the rules in force."""
         super().start()
+        self.stamp_us = 0
         self._forget()
         self.sweep(self.world.now_us + 1)
 
@@ -173,7 +175,7 @@ class Gateway(Node):
         world = self.world
         framed: list[Framed] = []
         for index in range(len(attempt.events)):
-            self.stamp_us = max(world.now_us, self.stamp_us + 1)
+            self.stamp_us = max(world.now_us + self.clock_error_us, self.stamp_us + 1)
             framed.append(self.frame(attempt, index, stream.number))
         call = Call(attempt, framed, {})
         users = [

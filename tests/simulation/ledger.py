@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tests.simulation.deleted import DeletionBooks
+from tests.simulation.instant import once_a_step
 from tests.simulation.pairs import check_linked
 from tests.simulation.violation import require
 from unify_grpc.identity.identifiers import ACCOUNTS, Identifier
@@ -67,6 +68,8 @@ class Ledger:
         self.deletions = DeletionBooks(world)
         self.roots: dict[bytes, None] = {}
         """Members that founded a profile whose segment_id somebody was given."""
+        self.reads: dict[object, object] = {}
+        self.reads_step = -1
 
     def sent(self, attempt: Attempt) -> None:
         """Notes that a client sends these events now."""
@@ -81,6 +84,13 @@ class Ledger:
                 for each in side:
                     lives.setdefault(each, self.deletions.life(each))
                     floors.setdefault(each, self.deletions.floors.get(each, 0))
+
+    def check_shown(self) -> None:
+        """Checks that everything that was told shows at this moment, wherever it has to."""
+        for identifier, messages in self.shown.items():
+            for key, life in messages.items():
+                if life == self.deletions.life(identifier):
+                    self._check_shows(identifier, key, self.kept[key])
 
     def acked(self, attempt: Attempt, sides: list[list[AckedSide]]) -> None:
         """Notes what a gateway answers, and checks at once that it is true."""
@@ -133,18 +143,24 @@ class Ledger:
         name = world.control.key(identifier)
         count = len(self._find(name, key) or [])
         require(count == 1, f"{key}: {count} times in what {identifier.value} shows")
-        profile = world.read_now(
-            read_profile(world.shard_map, world.control.space, name, with_traits=False)
-        )
-        assert profile is not None
-        gathered = {(part.type, part.value) for part in profile.parts}
-        listed = {(part.type, part.value) for part in profile.identifiers}
+        gathered, listed = self._shown_by(name)
         for each, life in kept.lives.items():
             is_present = life == self.deletions.life(each)
             require(
                 (each.type, each.value) in (listed if is_present else gathered),
                 f"{key}: acked, but {identifier.value} does not show {each.value}",
             )
+
+    @once_a_step
+    def _shown_by(self, name: bytes) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        """Returns the identifiers that a profile gathers, and those of them that it lists."""
+        world = self.world
+        profile = world.read_now(
+            read_profile(world.shard_map, world.control.space, name, with_traits=False)
+        )
+        assert profile is not None
+        gathered = {(part.type, part.value) for part in profile.parts}
+        return gathered, {(part.type, part.value) for part in profile.identifiers}
 
     def _read_stored(self, key: MessageKey) -> StoredEvent:
         """Finds the event in the history that its anchor shows, in any of its lives, once."""
@@ -158,6 +174,7 @@ class Ledger:
         require(len(here) == 1, f"{key}: {len(here)} times in what its anchor shows")
         return here[0]
 
+    @once_a_step
     def _find(self, name: bytes, key: MessageKey) -> list[StoredEvent] | None:
         """Returns what a profile shows of a message; None: there is no profile."""
         world = self.world

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from unify_grpc.machines.shard_rows import ShardRows
     from unify_grpc.machines.tables import Decision
 
+CHANCES_BETWEEN = 8
+"""To end between the sending and the commit, for one that is named after just that."""
 _answer_duplicate = append_run.AppendRun._answer_duplicate
 _list_pending = append_run.AppendRun._list_pending
 _apply_binding = pushed_rows.apply_binding
@@ -185,9 +187,10 @@ class PushesBeforeCommit(MergeNode):
                     self.store.rows[key] = value
             try:
                 self.send([*decision.messages, *self.machine.committed(decision, number)])
-                self.crash_point()
+                for _ in range(CHANCES_BETWEEN):
+                    self.crash_point()
             except Crashed:
-                self.store.rows = before
+                cast("MemoryStore", self.store).rows = before
                 raise
             self.store.append(decision.record)
             decision = self.machine.go_on(self.store.next_number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation import nodes
+from tests.simulation.backup_mutants import BACKUP_MUTANTS
 from tests.simulation.deletion_mutants import DELETION_MUTANTS
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutant_merge import (
@@ -55,6 +56,7 @@ from tests.simulation.mutant_shard import (
     unversioned_binding,
     unversioned_profile,
 )
+from tests.simulation.storage_mutants import STORAGE_MUTANTS
 from tests.simulation.world import Parts
 from unify_grpc.machines import append_pairs, append_run, merge_machine, owed_sides, shard_machine
 
@@ -107,8 +109,8 @@ MUTANTS = (
     Mutant(
         name="pushed_before_commit",
         breaks="what the merge actor pushes is in its journal",
-        seed=85,
-        parts=Parts(merge_node=PushesBeforeCommit),
+        seed=182,
+        parts=Parts(merge_node=PushesBeforeCommit, disk_store=None),
     ),
     Mutant(
         name="bindings_without_versions",
@@ -347,5 +349,7 @@ MUTANTS = (
         seed=37,
         patches=((owed_sides, "put_link", first_come_link),),
     ),
+    *BACKUP_MUTANTS,
     *DELETION_MUTANTS,
+    *STORAGE_MUTANTS,
 )

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from lmdb import DiskError
+
+from tests.simulation.stores import published_of, replay_tail
 from tests.simulation.takings import Listed, Taking
-from tests.simulation.violation import require
 from unify_grpc.machines import journal
 from unify_grpc.machines.links import encode
 from unify_grpc.machines.merge_messages import Answer, AskRules, DeleteAnswer, LookUp, SendPush
 from unify_grpc.machines.shard_reader import ShardReader
 from unify_grpc.machines.sweeping import in_order
+from unify_grpc.storage.errors import CommitUnknownError, StorageFullError, StoreFencedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.simulation.stored import LinkKey
+    from tests.simulation.stores import WorldStore
     from tests.simulation.world import World
     from unify_grpc.machines.deletions import DeleteCommand
     from unify_grpc.machines.links import Append, Decided, LookedUp, PendingLink, Void
+    from unify_grpc.machines.merge_machine import MergeMachine
     from unify_grpc.machines.owed_sides import ClearedSide, OwedSide
     from unify_grpc.machines.reads import Answer as ReadAnswer
     from unify_grpc.machines.reads import Question
+    from unify_grpc.machines.shard_machine import ShardMachine
     from unify_grpc.machines.tables import Decision
-    from unify_grpc.storage.memory import MemoryStore
 
 T = TypeVar("T")
 SWEPT_LINKS_MAX = 50
@@ -33,8 +38,15 @@ class Crashed(Exception):  # noqa: N818  not an error: it is what was asked for
     """The node that is running ends here."""
 
 
+class Unanswered(Exception):  # noqa: N818  not an error: nobody is told anything
+    """The node that is running says nothing about this."""
+
+
 class Node:
     """Something with a name that lives, ends and starts again."""
+
+    is_outdated = False
+    """Whether this is an earlier process of the node, and a later one has opened its store."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -44,10 +56,16 @@ class Node:
 
     def run(self, action: Callable[[], None]) -> None:
         """Lets the node do something, which it may not survive."""
+        world, before = self.world, self.world.running
+        world.running = self
         try:
             action()
-        except Crashed:
+        except (Unanswered, StorageFullError):
+            world.note(f"{self.name} refuses")
+        except (Crashed, CommitUnknownError, StoreFencedError, DiskError):
             self.crash()
+        finally:
+            world.running = before
 
     def crash(self) -> None:
         """Ends the node; what it kept in memory is gone."""
@@ -69,26 +87,27 @@ class Node:
 class ShardNode(Node):
     """A shard actor: executes what its machine decides."""
 
+    machine: ShardMachine
+    reader: ShardReader
+
     def __init__(self, world: World, number: int) -> None:
         super().__init__(world, f"s{number}")
         self.number = number
-        self.store: MemoryStore = world.parts.store()
+        self.store: WorldStore = world.hardware.new_store(self)
         self._load()
 
     def start(self) -> None:
         """Starts again from the checkpoint and the log, and compares what comes of it."""
         super().start()
-        before = self.store.rows
-        self.store = self.store.crashed()
-        self._load()
-        for number, record in self.store.tail():
-            if self.world.happens(self.world.faults.crash_at_start):
-                self.store.rows = before
-                raise Crashed
-            changes = self.machine.replay(number, record)
-            self.store.publish(changes, number)
-            self.machine.committed(changes)
-        require(before == self.store.rows, f"{self.name}: replay gives other rows")
+        before, earlier = published_of(self.store), (self.store, self.machine, self.reader)
+        try:
+            self.store = self.store.crashed()
+            self._load()
+            replay_tail(self.name, self.store, before, self._replay)
+        except Exception:
+            # Whoever looks at what is published still sees it as it was.
+            self.store, self.machine, self.reader = earlier
+            raise
 
     def append(self, data: bytes) -> Append:
         """Stores a batch."""
@@ -100,6 +119,7 @@ class ShardNode(Node):
 
     def look_up(self, keys: Sequence[bytes]) -> list[LookedUp]:
         """Answers the merge actor's look-up."""
+        self._refuse_outdated()
         return self.machine.look_up(keys)
 
     def list_pending(self, before_us: int) -> Listed:
@@ -117,7 +137,15 @@ class ShardNode(Node):
 
     def read(self, questions: list[Question]) -> list[ReadAnswer]:
         """Answers a reader."""
+        self._refuse_outdated()
         return self.reader.answer(questions)
+
+    def _replay(self, number: int, record: bytes) -> None:
+        if self.world.happens(self.world.faults.crash_at_start):
+            raise Crashed
+        changes = self.machine.replay(number, record)
+        self.store.publish(changes, number)
+        self.machine.committed(changes)
 
     def _load(self) -> None:
         world = self.world
@@ -126,6 +154,11 @@ class ShardNode(Node):
         self.reader = ShardReader(
             self.number, world.shard_map, self.store, self.machine.incarnations
         )
+
+    def _refuse_outdated(self) -> None:
+        """Says nothing that only the process after this one knows; see the README."""
+        if self.is_outdated:
+            raise Unanswered
 
     def _execute(self, decision: Decision[Any, T]) -> T:
         self.crash_point()
@@ -149,9 +182,13 @@ class Sweep(NamedTuple):
 class MergeNode(Node):
     """The merge actor: executes what its machine decides, one command at a time."""
 
+    machine: MergeMachine
+    unwritten: Decision[Any, None] | None = None
+    """What it decided and has no room to make durable; till then it handles nothing."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world, "m")
-        self.store: MemoryStore = world.parts.store()
+        self.store: WorldStore = world.hardware.new_store(self)
         self.callers: dict[int, tuple[Node, int]] = {}
         self.deleting: dict[int, bytes] = {}
         """Which deletion a gateway asked for."""
@@ -167,17 +204,18 @@ class MergeNode(Node):
     def start(self) -> None:
         """Starts again from the checkpoint and the journal, pushes again and sweeps."""
         super().start()
-        before = self.store.rows
-        self.store = self.store.crashed()
+        before, earlier = published_of(self.store), (self.store, self.machine)
+        self.unwritten = None
         self.callers = {}
         self.sweep_under_way = None
-        self._load()
-        for number, record in self.store.tail():
-            if self.world.happens(self.world.faults.crash_at_start):
-                self.store.rows = before
-                raise Crashed
-            self.store.publish(self.machine.replay(number, record), number)
-        require(before == self.store.rows, f"{self.name}: replay gives other rows")
+        try:
+            self.store = self.store.crashed()
+            self._load()
+            replay_tail(self.name, self.store, before, self._replay)
+        except Exception:
+            # Whoever looks at what is published still sees it as it was.
+            self.store, self.machine = earlier
+            raise
         self.takings = {
             at: taking
             for at, taking in self.takings.items()
@@ -227,12 +265,24 @@ class MergeNode(Node):
         """Journal, then rows, then messages, then the next decision."""
         while decision.record is not None:
             self.crash_point()
-            number = self.store.append(decision.record)
+            try:
+                number = self.store.append(decision.record)
+            except StorageFullError:
+                self.unwritten = decision
+                raise
             self.store.publish(decision.changes, number)
             self.crash_point()
             self.send([*decision.messages, *self.machine.committed(decision, number)])
             decision = self.machine.go_on(self.store.next_number)
         self.send(decision.messages)
+
+    def write_again(self) -> None:
+        """Tries again to make durable what there was no room for."""
+        if self.world.backups.holds(self):
+            return
+        decision, self.unwritten = self.unwritten, None
+        if decision is not None:
+            self.execute(decision)
 
     def send(self, messages: Sequence[Any]) -> None:
         """Sends messages one after another; it may end between two."""
@@ -272,7 +322,8 @@ class MergeNode(Node):
             case Answer(request, decided):
                 self._answer(request, decided)
             case DeleteAnswer(request, deleted):
-                world.ledger.deletions.judged(self.deleting[request], deleted)
+                if not (deleted.refusal and self.is_outdated):
+                    world.ledger.deletions.judged(self.deleting[request], deleted)
                 gateway, life = self.callers[request]
                 world.send(
                     f"deleted {request}",
@@ -331,6 +382,11 @@ class MergeNode(Node):
 
     def _on_pushed(self, shard: int, push_number: int, voids: list[Void]) -> None:
         self.execute(self.machine.pushed(shard, push_number, voids, self.store.next_number))
+
+    def _replay(self, number: int, record: bytes) -> None:
+        if self.world.happens(self.world.faults.crash_at_start):
+            raise Crashed
+        self.store.publish(self.machine.replay(number, record), number)
 
     def _load(self) -> None:
         world = self.world

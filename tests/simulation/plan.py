@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from tests.simulation.backup_plan import BackupPlan, draw_backup
+from tests.simulation.hardware_plan import SOUND, HardwareFaults, draw_hardware
+
 TYPES = ("user_id", "email", "w", "x")
 """The types of users' identifiers, by priority."""
 ACCOUNT_TYPES = ("group_id", "domain")
@@ -80,6 +83,9 @@ class Plan:
     """Whether lists spill, and rounds fill up, after a few entries already."""
     deletions: int
     """How many identifiers somebody asks to have deleted."""
+    hardware: HardwareFaults = SOUND
+    backup: BackupPlan | None = None
+    """When somebody asks for a backup; None: nobody does."""
 
 
 def draw(seed: int) -> Plan:
@@ -88,6 +94,7 @@ def draw(seed: int) -> Plan:
     clients = rng.randint(1, 4)
     shards = rng.choice((1, 2, 2, 3, 3, 4))
     limited = rng.random() < 0.6
+    hardware = draw_hardware(seed)
     return Plan(
         seed=seed,
         shards=shards,
@@ -107,6 +114,8 @@ def draw(seed: int) -> Plan:
         readers=rng.choice((1, 2, 4)),
         small_bounds=rng.random() < 0.4,
         deletions=rng.choice((0, 0, 0, 2, 5, 10)),
+        hardware=hardware,
+        backup=draw_backup(seed, hardware),
     )
 
 

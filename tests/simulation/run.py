@@ -10,6 +10,7 @@ from unittest.mock import patch
 from tests.simulation import nodes
 from tests.simulation.checkers import check
 from tests.simulation.plan import Plan, draw
+from tests.simulation.restored import check_backup
 from tests.simulation.world import Parts, World
 from unify_grpc.machines import event_lists, merge_machine
 
@@ -43,12 +44,18 @@ def run_plan(plan: Plan, parts: Parts | None = None) -> World:
     """Runs a schedule and all checks; `ScheduleFailed` if something does not hold."""
     world = World(plan, parts)
     try:
-        with bounds(small=plan.small_bounds):
-            world.run()
-            check(world)
+        go_through(world)
     except Exception as error:  # a broken machine raises anything, and the seed must be told
         raise ScheduleFailed(world, error) from error
     return world
+
+
+def go_through(world: World) -> None:
+    """Runs the schedule of a world, and all checks."""
+    with bounds(small=world.plan.small_bounds):
+        world.run()
+        check(world)
+        check_backup(world)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,11 +13,13 @@ import pytest
 from tests.simulation.checkers import check
 from tests.simulation.gateway import Attempt
 from tests.simulation.judge import decisions_of
+from tests.simulation.minimising import run_or_tell
 from tests.simulation.plan import CALM, draw
 from tests.simulation.run import ScheduleFailed, relevant, run_seed
 from tests.simulation.stored import Logs
 from tests.simulation.traffic import Traffic
 from tests.simulation.violation import Violation
+from tests.simulation.workers import run_beside
 from tests.simulation.world import World
 from unify_grpc.identity.deletion import DeletionRefusal
 from unify_grpc.machines.assembly import read_profile
@@ -26,8 +30,8 @@ from unify_grpc.placement.members import incarnation_of
 
 pytestmark = pytest.mark.simulation
 
-SEEDS = 2_000
-CHUNK_SEEDS = 50
+SEEDS = 5_000
+CHUNK_SEEDS = 500
 FAILED_ONCE = [
     int(line.split()[0])
     for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines()
@@ -36,24 +40,26 @@ FAILED_ONCE = [
 ASKED_FOR = os.environ.get("UNIFY_SEED")
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(ASKED_FOR is not None, reason="UNIFY_SEED asks for one")
 @pytest.mark.parametrize("start", range(0, SEEDS, CHUNK_SEEDS))
 def test_every_schedule_keeps_every_promise(start: int) -> None:
     """Whatever is lost, late, repeated or ends, all invariants hold then and afterwards."""
-    for seed in range(start, start + CHUNK_SEEDS):
-        run_seed(seed)
+    failures = run_beside(start, CHUNK_SEEDS, chunk=25)
+
+    assert not failures, "\n\n".join(failure.text for failure in failures)
 
 
 @pytest.mark.skipif(ASKED_FOR is None, reason="UNIFY_SEED names no seed")
 def test_the_seed_asked_for() -> None:
     """The seed in UNIFY_SEED keeps every promise."""
-    run_seed(int(ASKED_FOR or 0))
+    run_or_tell(int(ASKED_FOR or 0))
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
 def test_a_seed_that_failed_once_does_not_fail_again(seed: int) -> None:
     """A schedule that broke a promise before the fix keeps it now."""
-    run_seed(seed)
+    run_or_tell(seed)
 
 
 @pytest.mark.parametrize("seed", [3, 14, 15])
@@ -63,6 +69,29 @@ def test_a_seed_repeats_its_run(seed: int) -> None:
 
     assert first.trace_hash() == second.trace_hash()
     assert first.state_hash() == second.state_hash()
+
+
+def test_no_hash_of_python_decides_anything() -> None:
+    """Processes with other hashes of strings, hence other orders of sets, run the same."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulation",
+        "--hashes",
+        "--start",
+        "20",
+        "--seeds",
+        "6",
+    ]
+    told = {
+        subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": each}, check=True, capture_output=True
+        ).stdout
+        for each in ("0", "1", "4711")
+    }
+
+    assert 1 == len(told)
+    assert 6 == len(set(told.pop().splitlines()))
 
 
 def test_seeds_differ() -> None:

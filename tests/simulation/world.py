@@ -13,15 +13,19 @@ from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from tests.simulation.backups import Backups
 from tests.simulation.clients import Caller, StreamClient, UnaryClient
 from tests.simulation.control import Control
 from tests.simulation.deleters import Deleter
+from tests.simulation.disk_store import DiskStore
 from tests.simulation.gateway import Gateway
+from tests.simulation.hardware import Hardware
 from tests.simulation.ledger import Ledger, MessageKey
 from tests.simulation.nodes import MergeNode, Node, ShardNode
 from tests.simulation.plan import CALM, Plan
 from tests.simulation.readers import Reader
 from tests.simulation.violation import Violation, require
+from unify_grpc.machines.backup_part import BackupPart
 from unify_grpc.machines.merge_machine import MergeMachine
 from unify_grpc.machines.shard_machine import ShardMachine
 from unify_grpc.placement.slots import ShardMap
@@ -30,6 +34,7 @@ from unify_grpc.storage.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from tests.simulation.stores import WorldStore
     from unify_grpc.machines.deletions import Deleted
     from unify_grpc.machines.links import Decided
 
@@ -48,7 +53,9 @@ QUIET_ROUNDS_MAX = 30
 class Parts:
     """What the world is built from; a mutant is a world with another part."""
 
-    store: Callable[[], MemoryStore] = MemoryStore
+    store: Callable[[], WorldStore] = MemoryStore
+    disk_store: type[DiskStore] | None = DiskStore
+    """What plans with disks have instead of the plainest store; None: nothing."""
     shard_machine: type[ShardMachine] = ShardMachine
     merge_machine: type[MergeMachine] = MergeMachine
     shard_node: type[ShardNode] = ShardNode
@@ -58,6 +65,9 @@ class Parts:
     sweeps_owed: bool = True
     answers_end_with_caller: bool = True
     """Whether an answer reaches only that life of the merge actor which asked."""
+    backup_part: type[BackupPart] = BackupPart
+    backups_hold: bool = True
+    """Whether a writer stands still from the cut of its store until all stores are cut."""
 
 
 @dataclass(slots=True)
@@ -70,6 +80,8 @@ class Message:
     """The life of the node that it is meant for; None: any."""
     action: Callable[[], object]
     not_before: int
+    sender: Node | None
+    """None: a caller."""
 
 
 class World:
@@ -78,13 +90,16 @@ class World:
     def __init__(self, plan: Plan, parts: Parts | None = None) -> None:
         self.plan = plan
         self.parts = parts or Parts()
-        self.rng = Random(f"schedule {plan.seed}")
+        self.rng = self.stream(f"schedule {plan.seed}")
         self.faults = plan.faults
         self.now_us = FIRST_NOW_US
         self.step = 0
         self.numbers = 0
         self.trace: list[str] = []
         self.pool: list[Message] = []
+        self.running: Node | None = None
+        """Whose turn it is."""
+        self.hardware = Hardware(self)
         self.ledger = Ledger(self)
         self.shard_map = ShardMap(plan.shards)
         self.control = Control(self)
@@ -101,8 +116,13 @@ class World:
         self.strange_sides: set[MessageKey] = set()
         """Accounts' sides that a sweep or another stream sent: no order is promised of them."""
         self.readers = [Reader(self, each) for each in range(plan.readers)]
+        self.backups = Backups(self)
 
     # -- what nodes ask of the world ----------------------------------------------------------
+
+    def stream(self, name: str) -> Random:
+        """Returns draws of their own; all chance in a run comes from here, to be recorded."""
+        return Random(name)
 
     def note(self, text: str) -> None:
         """Writes a line of the trace."""
@@ -118,13 +138,19 @@ class World:
         return self.numbers
 
     def send(
-        self, label: str, to: Node, action: Callable[[], object], life: int | None = None
+        self,
+        label: str,
+        to: Node,
+        action: Callable[[], object],
+        life: int | None = None,
+        sender: Node | None = None,
     ) -> None:
         """Puts a message on its way; it may arrive late, twice or never."""
         faults = self.faults
         chance = faults.slow if to is self.slow_shard else faults.delay
         held = self.rng.randrange(faults.delay_steps) if self.happens(chance) else 0
-        self.pool.append(Message(label, to, life, action, self.step + held))
+        message = Message(label, to, life, action, self.step + held, sender or self.running)
+        self.pool.append(message)
 
     def call(
         self,
@@ -143,7 +169,7 @@ class World:
             reply = ask()
             self.send(f"answer to {label}", caller, lambda: answer(reply), life)
 
-        self.send(f"{caller.name} {label}", callee, run)
+        self.send(f"{caller.name} {label}", callee, run, sender=caller)
 
     def decided(self, gateway: Node, decided: list[Decided]) -> None:
         """Hands an answer of the merge actor to the gateway that asked."""
@@ -199,9 +225,11 @@ class World:
         self.step += 1
         # More than a batch has events, so that stamps never run ahead of the clock.
         self.now_us += self.rng.randrange(8, 40)
+        self.backups.step()
 
     def _any_step(self) -> None:
         rng, faults = self.rng, self.faults
+        self.hardware.step()
         if self.happens(faults.crash):
             self._crash(rng.choice(self._durable()))
         if self.happens(faults.crash_gateway):
@@ -219,9 +247,10 @@ class World:
             self._repeat_unanswered()
         elif draw < 0.985:
             self.note("checkpoint")
-            rng.choice(self._durable()).store.checkpoint()
+            self.hardware.checkpoint(rng.choice(self._durable()))
         elif draw < 0.99:
-            self.control.change_rules()
+            if not self.backups.holds(self.control):
+                self.control.change_rules()
         elif draw < 0.995:
             rng.choice(self.gateways).refresh_rules()
         elif self.plan.sweep_after_us is not None and self.merge.up:
@@ -233,6 +262,7 @@ class World:
 
     def _crash(self, node: Node) -> None:
         if node.up:
+            self.hardware.seems_to_end(node)
             node.crash()
 
     def _start_one(self) -> None:
@@ -263,12 +293,16 @@ class World:
         message = pool[index]
         if message.not_before > self.step and faults is not CALM:
             return
+        if self.hardware.holds_up(message) or self.backups.holds(message.to):
+            return
         if not self.happens(faults.repeat):
             pool[index] = pool[-1]
             pool.pop()
             if self.happens(faults.loss):
                 self.note(f"lost: {message.label} to {message.to.name}")
                 return
+        if self.hardware.takes_over(message):
+            return
         node = message.to
         if not node.up or message.life not in {None, node.life}:
             self.note(f"nobody there: {message.label} to {node.name}")
@@ -280,6 +314,7 @@ class World:
         """Ends all faults and lets everything come to its end; `Violation` if it does not."""
         self.note("healed")
         self.faults = CALM
+        self.hardware.heal()
         quiet_rounds = 0
         for _ in range(DRAIN_STEPS_MAX):
             self._pass_time()
@@ -290,6 +325,8 @@ class World:
                 if self.rng.random() < 0.1:
                     callers: list[Caller | Reader] = [*self.clients, *self.readers]
                     self.rng.choice(callers).go_on()
+            elif self.backups.are_under_way:
+                continue
             elif self._is_done():
                 return
             else:
@@ -300,6 +337,7 @@ class World:
 
     def _wake_all(self) -> None:
         self.note("silence")
+        self.merge.run(self.merge.write_again)
         for client in self.clients:
             client.go_on(impatient=True)
         for node in self._askers():

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from unify_grpc.machines.tables import Working
 
-_ANY = b"a"
-_PAIR = b"p"
-_TIME = b"t"
+ANY = b"a"
+PAIR = b"p"
+TIME = b"t"
+"""Behind the member in a key: which of the three rows it is."""
 _FORMAT = 1
 _MARK = bytes((_FORMAT,))
 _TIME_BYTES = 8
@@ -42,7 +43,7 @@ class LinkRow(msgspec.Struct, array_like=True, frozen=True):
     message_id: str
 
 
-_decode_link = checked_decoder(LinkRow, _FORMAT)
+decode_link = checked_decoder(LinkRow, _FORMAT)
 
 
 class _Rows(Protocol):
@@ -75,17 +76,17 @@ def put_link(
     if known_us is not None:
         if known_us <= time_us:
             return
-        working.put(_time_key(own, known_us, other), None)
-    elif working.get(_any_key(own)) is None:
-        working.put(_any_key(own), _MARK)
-    working.put(_pair_key(own, other), rows.encode(LinkRow(_FORMAT, time_us, source, message_id)))
-    working.put(_time_key(own, time_us, other), _MARK)
+        working.put(time_key(own, known_us, other), None)
+    elif working.get(any_key(own)) is None:
+        working.put(any_key(own), _MARK)
+    working.put(pair_key(own, other), rows.encode(LinkRow(_FORMAT, time_us, source, message_id)))
+    working.put(time_key(own, time_us, other), _MARK)
 
 
 def find_link(view: _Rows, own: bytes, other: bytes) -> LinkRow | None:
     """Returns the first event that named two members, as this side knows it; None: none did."""
-    stored = view.get(_pair_key(own, other))
-    return None if stored is None else _decode_link(stored)
+    stored = view.get(pair_key(own, other))
+    return None if stored is None else decode_link(stored)
 
 
 def link_time_us(view: _Rows, own: bytes, other: bytes) -> int | None:
@@ -122,18 +123,18 @@ def first_place(
 
 
 def _linked(view: _Rows, members: Sequence[bytes]) -> list[bytes]:
-    return [own for own in members if view.get(_any_key(own)) is not None]
+    return [own for own in members if view.get(any_key(own)) is not None]
 
 
 def _places_of(
     view: OrderedRows, own: bytes, after: LinkPlace | None, limit: int
 ) -> Iterator[LinkPlace]:
     """Yields the first links of a member after a place: at least `limit`, or all there are."""
-    prefix = rows.LINK + own + _TIME
+    prefix = rows.LINK + own + TIME
     last = b""
     if after is not None:
         time_us, other, place_own = after
-        last = _time_key(own, time_us, other)
+        last = time_key(own, time_us, other)
         # The same time and other side come once more, if under a greater member of one's own.
         if own > place_own and view.get(last) is not None:
             yield time_us, other, own
@@ -144,13 +145,16 @@ def _places_of(
         yield time_us, key[-_MEMBER_BYTES:], own
 
 
-def _any_key(own: bytes) -> bytes:
-    return rows.LINK + own + _ANY
+def any_key(own: bytes) -> bytes:
+    """Returns the key of the row that says that a member has links."""
+    return rows.LINK + own + ANY
 
 
-def _pair_key(own: bytes, other: bytes) -> bytes:
-    return rows.LINK + own + _PAIR + other
+def pair_key(own: bytes, other: bytes) -> bytes:
+    """Returns the key of the row of a pair, on the side of `own`."""
+    return rows.LINK + own + PAIR + other
 
 
-def _time_key(own: bytes, time_us: int, other: bytes) -> bytes:
-    return rows.LINK + own + _TIME + time_us.to_bytes(_TIME_BYTES, "big") + other
+def time_key(own: bytes, time_us: int, other: bytes) -> bytes:
+    """Returns the key of the row by which a pair is listed in its time."""
+    return rows.LINK + own + TIME + time_us.to_bytes(_TIME_BYTES, "big") + other

@@ -5,10 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
-
 from unify_grpc.identity.outcomes import Outcome
-from unify_grpc.identity.traits import TraitCell, merge_traits
+from unify_grpc.identity.traits import merge_traits
 from unify_grpc.machines import rows
 from unify_grpc.machines.append_pairs import AppendPairs
 from unify_grpc.machines.batch import (
@@ -33,7 +31,7 @@ from unify_grpc.machines.rows import MemberRow, SpaceRow
 from unify_grpc.machines.search_filling import adopt
 from unify_grpc.machines.shard_rows import ShardRows
 from unify_grpc.machines.stored_batches import note_stored
-from unify_grpc.machines.trait_rows import decode_traits, encode_traits
+from unify_grpc.machines.trait_rows import decode_traits, encode_traits, traits_set
 from unify_grpc.machines.violations import (
     listed_refusals,
     note_promotion_drops,
@@ -53,12 +51,11 @@ APPEND_RECORD: Final = b"A"
 
 _DUPLICATE_COUNT = struct.Struct("<BH")
 _DUPLICATE = struct.Struct("<HQ")
-_TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CREATED = int(Outcome.CREATED)
 _ATTACHED = int(Outcome.ATTACHED)
 _PENDING = int(Outcome.PENDING)
 _NO_EVENT = FLAG_REFUSED | FLAG_PROBE
-_NO_POSITION = (1 << 64) - 1
+NO_POSITION: Final = (1 << 64) - 1
 """In place of where a probe's message is: an anchor that does not hold it."""
 _SAYS_MORE = FLAG_TRAITS | FLAG_CONTEXT_TRAITS | FLAG_DROPS
 
@@ -75,7 +72,7 @@ def pack_record(duplicates: Mapping[int, int], batch: bytes) -> bytes:
     return b"".join((head, *pairs, batch))
 
 
-def duplicates_in(record: bytes) -> dict[int, int]:
+def duplicates_in(record: bytes | memoryview) -> dict[int, int]:
     """Returns the duplicates that an append record names."""
     _, count = _DUPLICATE_COUNT.unpack_from(record)
     start = _DUPLICATE_COUNT.size
@@ -88,6 +85,12 @@ def batch_in(record: bytes) -> Batch:
     """Returns the batch inside an append record."""
     _, count = _DUPLICATE_COUNT.unpack_from(record)
     return Batch(record, _DUPLICATE_COUNT.size + count * _DUPLICATE.size)
+
+
+def batch_start(record: bytes | memoryview) -> int:
+    """Returns where the batch inside an append record begins."""
+    _, count = _DUPLICATE_COUNT.unpack_from(record)
+    return _DUPLICATE_COUNT.size + int(count) * _DUPLICATE.size
 
 
 class Shard(Protocol):
@@ -220,7 +223,7 @@ class AppendRun:
         row = self.working.find_member(member) or MemberRow(frame.space, 0)
         found = self._find_duplicate(index, member, row, mark, stamp_us)
         if found is None:
-            self.duplicates[index] = _NO_POSITION
+            self.duplicates[index] = NO_POSITION
             self.statuses.append(NOT_HELD)
             self.roots.append(rows.NO_MEMBER)
             return
@@ -370,16 +373,7 @@ class AppendRun:
     def _set_traits(self, index: int, member: bytes, row: MemberRow) -> None:
         batch = self.batch
         frame = batch.frame(index)
-        body = batch.body(index, frame)
-        text = body.traits
-        if frame.flags & FLAG_CONTEXT_TRAITS:
-            # Read like the gateway read it: of duplicate keys the last counts, whatever the others.
-            text = msgspec.json.encode(msgspec.json.decode(body.context)["traits"])
-        traits = _TRAITS.decode(text)
-        update = {
-            name: TraitCell(bytes(value), frame.time_us, body.message_id, frame.source)
-            for name, value in traits.items()
-        }
+        update = traits_set(frame, batch.body(index, frame))
         key = rows.TRAITS + member
         stored = self.working.get(key)
         cells = decode_traits(stored) if stored else {}

@@ -59,7 +59,7 @@ class AuditPage(msgspec.Struct, array_like=True, frozen=True):
     """The place of the last of them, for `AuditQuery.before`; 0: there are no more."""
 
 
-_decode = checked_decoder(AuditEntry, FORMAT)
+decode_entry = checked_decoder(AuditEntry, FORMAT)
 
 
 class AuditTrail:
@@ -80,7 +80,7 @@ class AuditTrail:
         """Takes over what was added."""
         for key, value in changes.items():
             if key[:1] == ENTRY and value is not None:
-                entry = _decode(value)
+                entry = decode_entry(value)
                 self._counts[0] = max(entry.number, self._counts.get(0, 0))
                 self._newest_us = max(entry.created_us, self._newest_us)
             elif key[:1] == OF_SPACE:
@@ -131,7 +131,7 @@ class AuditTrail:
             number = int.from_bytes(found, "big")
         data = self.view.get(_entry_key(number))
         assert data is not None, "entries are numbered without gaps"
-        return _decode(data)
+        return decode_entry(data)
 
 
 def _entry_key(number: int) -> bytes:

@@ -47,6 +47,7 @@ _HEADER = struct.Struct("<BBxxII16s")
 _SPACE = struct.Struct("<II")
 FRAME = struct.Struct("<BBBxIIIqqQ8s")
 FRAME_BYTES = FRAME.size
+_OFFSET = struct.Struct("<I")
 _STRING = struct.Struct("<BH")
 PART_BYTES = struct.Struct("<I")
 """Ends the strings of a user's side: how long the account's part before it is."""
@@ -192,6 +193,24 @@ def pack_batch(
     )
 
 
+def frame_bounds(data: bytes | memoryview, start: int, index: int) -> tuple[int, int]:
+    """Returns where one frame of a batch begins and ends, without a look at the others.
+
+    Args:
+        data: that holds the batch, to its end.
+        start: of the batch in it.
+        index: of the frame; `IndexError` if the batch has no such one.
+    """
+    _, rules_count, names_bytes, count, _ = _HEADER.unpack_from(data, start)
+    if not 0 <= index < count:
+        raise IndexError(index)
+    at = start + _HEADER.size + rules_count * _SPACE.size + names_bytes + index * _OFFSET.size
+    begin = start + _OFFSET.unpack_from(data, at)[0]
+    if index + 1 == count:
+        return begin, len(data)
+    return begin, start + _OFFSET.unpack_from(data, at + _OFFSET.size)[0]
+
+
 class Batch:
     """A batch as it lies in memory, wherever it starts in a record."""
 
@@ -210,7 +229,8 @@ class Batch:
             _SPACE.unpack_from(data, position + index * _SPACE.size) for index in range(rules_count)
         ]
         position += rules_count * _SPACE.size
-        self._names = data[position : position + names_bytes]
+        # Of data that is read in place, this is kept longer than that.
+        self._names = bytes(data[position : position + names_bytes])
         position += names_bytes
         self.offsets: tuple[int, ...] = struct.unpack_from(f"<{count}I", data, position)
 

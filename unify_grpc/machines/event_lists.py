@@ -75,7 +75,7 @@ def find_positions(working: Working, member: bytes, row: MemberRow, mark: bytes)
             yield _U64.unpack_from(row.tail_positions, at)[0]
         at = marks.rfind(mark, 0, at + 7)
     if row.chunk_count:
-        entries = working.get(dedupe_key(member, _bucket_of(mark, _bucket_count(row)))) or b""
+        entries = working.get(dedupe_key(member, bucket_of(mark, bucket_count(row)))) or b""
         at = entries.rfind(mark)
         while at >= 0:
             if not at % _ENTRY_BYTES:
@@ -116,27 +116,28 @@ def _spill(working: Working, member: bytes, row: MemberRow) -> None:
     times, _ = unpack_tail(row)
     head = _CHUNK.pack(_FORMAT, len(times), min(times), max(times))
     working.put(chunk_key(member, row.chunk_count), head + row.tail_times + row.tail_positions)
-    before = _bucket_count(row)
+    before = bucket_count(row)
     row.chunk_count += 1
-    for bucket in range(before, _bucket_count(row)):
+    for bucket in range(before, bucket_count(row)):
         _split(working, member, bucket)
     added: dict[int, list[bytes]] = {}
-    count = _bucket_count(row)
+    count = bucket_count(row)
     for at in range(0, len(row.tail_fingerprints), 8):
         mark = row.tail_fingerprints[at : at + 8]
         entry = mark + row.tail_positions[at : at + 8]
-        added.setdefault(_bucket_of(mark, count), []).append(entry)
+        added.setdefault(bucket_of(mark, count), []).append(entry)
     for bucket, entries in added.items():
         key = dedupe_key(member, bucket)
         working.put(key, (working.get(key) or b"") + b"".join(entries))
     row.tail_times = row.tail_positions = row.tail_fingerprints = b""
 
 
-def _bucket_count(row: MemberRow) -> int:
+def bucket_count(row: MemberRow) -> int:
+    """Returns how many buckets a member's fingerprints are spread over; at least 1."""
     return max(1, row.chunk_count * TAIL_EVENTS_MAX // BUCKET_ENTRIES_TARGET)
 
 
-def _bucket_of(mark: bytes, count: int) -> int:
+def bucket_of(mark: bytes, count: int) -> int:
     """Returns the bucket of a fingerprint among `count`, as linear hashing does."""
     number = int.from_bytes(mark, "little")
     level = 1 << (count.bit_length() - 1)

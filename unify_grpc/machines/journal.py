@@ -149,7 +149,12 @@ def rules_key(space: int) -> bytes:
 
 def newest_stamp(working: Working, space: int) -> int:
     """Returns the highest founding stamp of a profile that a link made in this space."""
-    return int.from_bytes(working.get(NEWEST_STAMP + _U32.pack(space)) or b"", "big")
+    return int.from_bytes(working.get(newest_stamp_key(space)) or b"", "big")
+
+
+def newest_stamp_key(space: int) -> bytes:
+    """Returns the key of the highest founding stamp in a space."""
+    return NEWEST_STAMP + _U32.pack(space)
 
 
 def put_meta(working: Working, seq: int, confirmed: int | None = None) -> None:
@@ -164,6 +169,12 @@ def find_member(working: Working, member: bytes) -> MemberRow | None:
     """Returns a linked member's row, or None if no link ever kept it."""
     data = working.get(MEMBER + member)
     return decode_member(data) if data is not None else None
+
+
+def find_decided(working: Working, shard: int, position: int) -> DecidedRow | None:
+    """Returns how a link was decided, or None if it was not yet."""
+    data = working.get(decided_key(shard, position))
+    return decode_decided(data) if data is not None else None
 
 
 def read_profile(working: Working, root: bytes) -> ProfileRow:
@@ -203,7 +214,7 @@ def apply_decision(working: Working, decision: Decision, record: int, at: int) -
     )
     working.put(PROFILE + decision.root, encode(profile))
     if decision.outcome == Outcome.CREATED:
-        key = NEWEST_STAMP + _U32.pack(decision.space)
+        key = newest_stamp_key(decision.space)
         working.put(key, decision.created_us.to_bytes(8, "big"))
     decided = DecidedRow(FORMAT, record, decision.outcome, decision.root, decision.drops)
     working.put(decided_key(decision.shard, decision.position), encode(decided))

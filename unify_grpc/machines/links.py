@@ -74,6 +74,8 @@ class LookedUp(msgspec.Struct, array_like=True, frozen=True):
 
     incarnation: int
     founding: Founding | None
+    is_damaged: bool = False
+    """Whether its row cannot be read, so that nothing is known of its founding."""
 
 
 class ProfilePush(msgspec.Struct, array_like=True, frozen=True):

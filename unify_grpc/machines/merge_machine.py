@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.identity.resolution import Candidate, Owned, ProfileView, resolve
 from unify_grpc.identity.rules import Rules
 from unify_grpc.machines import journal
@@ -35,7 +36,8 @@ from unify_grpc.machines.links import (
 from unify_grpc.machines.merge_messages import AskRules, LookUp, Message
 from unify_grpc.machines.push_phases import PushPhases
 from unify_grpc.machines.pushing import Pushing
-from unify_grpc.machines.tables import Decision, View, Working
+from unify_grpc.machines.rows import NO_MEMBER
+from unify_grpc.machines.tables import DamagedError, Decision, View, Working
 from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
 if TYPE_CHECKING:
@@ -52,6 +54,15 @@ MACHINE_VERSION: Final = 2
 
 _decode_voids = msgspec.msgpack.Decoder(list[Void]).decode
 _RULES_RECORD_BODY = msgspec.msgpack.Decoder(tuple[int, int, bytes])
+
+
+class _UndecidableError(Exception):
+    """A link of a round meets a damaged value."""
+
+    def __init__(self, link: tuple[int, int]) -> None:
+        """Takes the link's shard and position."""
+        super().__init__(link)
+        self.link = link
 
 
 class MergeMachine(Pushing):
@@ -74,6 +85,10 @@ class MergeMachine(Pushing):
         self._looked_up: dict[bytes, LookedUp] = {}
         self._awaited_look_ups: dict[int, LookUp] = {}
         self._awaited_rules: dict[int, AskRules] = {}
+        self._damaged: set[bytes] = set()
+        """Keys of the present round of which somebody's rows cannot be read."""
+        self._left: set[tuple[int, int]] = set()
+        """(shard, position) of its links that cannot be decided: they stay pending."""
         self._staged: tuple[int, list[LinkDecision], list[Told]] | None = None
 
     # -- start-up ---------------------------------------------------------------------------
@@ -160,6 +175,9 @@ class MergeMachine(Pushing):
             return Decision(None)
         del self._awaited_look_ups[shard]
         self._looked_up.update(zip(asked.keys, found, strict=True))
+        self._damaged.update(
+            key for key, each in zip(asked.keys, found, strict=True) if each.is_damaged
+        )
         return self.go_on(number)
 
     def adopt_rules(
@@ -261,7 +279,7 @@ class MergeMachine(Pushing):
             self._round.append(request)
             count += len(request.links)
         self._round_number += 1
-        self._looked_up = {}
+        self._looked_up, self._damaged, self._left = {}, set(), set()
         working = Working(self.view)
         asked: dict[int, dict[bytes, None]] = {}
         self._awaited_rules = {}
@@ -271,7 +289,12 @@ class MergeMachine(Pushing):
                 if rules is None or rules.version < link.rules_version:
                     self._awaited_rules[link.space] = AskRules(link.space, link.rules_version)
                 for key, _, _ in link.ids[1:]:
-                    if not self._is_linked(working, key):
+                    try:
+                        is_linked = self._is_linked(working, key)
+                    except DamagedError:
+                        self._damaged.add(key)
+                        continue
+                    if not is_linked:
                         asked.setdefault(self.shard_map.shard_of(key), {})[key] = None
         self._awaited_look_ups = {
             shard: LookUp(shard, self._round_number, tuple(keys)) for shard, keys in asked.items()
@@ -282,7 +305,10 @@ class MergeMachine(Pushing):
         """Whether a link is queued, or decided and on its way: a sweep need not bring it again."""
         if (link.shard, link.position) in self._queued:
             return True
-        decided = self.view.get(journal.decided_key(link.shard, link.position))
+        try:
+            decided = self.view.get(journal.decided_key(link.shard, link.position))
+        except DamagedError:
+            return True
         return decided is not None and journal.decode_decided(decided).record in self._flights
 
     def _is_linked(self, working: Working, key: bytes) -> bool:
@@ -290,27 +316,47 @@ class MergeMachine(Pushing):
         return working.get(journal.MEMBER + member) is not None
 
     def _decide_round(self, number: int, decision: Decision[Message, None]) -> None:
+        """Decides a round; links that meet damaged values stay pending, as if not handed over."""
+        while True:
+            try:
+                self._try_round(number, decision)
+            except _UndecidableError as error:
+                self._left.add(error.link)
+            else:
+                return
+
+    def _try_round(self, number: int, decision: Decision[Message, None]) -> None:
         assert self._round is not None
         working = Working(self.view)
         decisions: list[LinkDecision] = []
         answers: list[Told] = []
+        left: list[tuple[Request, int]] = []
         seq = self.seq
         for request in self._round:
             for index, link in enumerate(request.links):
                 self._queued.discard((link.shard, link.position))
-                known = working.get(journal.decided_key(link.shard, link.position))
-                if known is None:
-                    seq += 1
-                    decided = self._decide(working, link, seq)
-                    journal.apply_decision(working, decided, number, len(decisions))
-                    if self.deletions.is_ageing(working, decided.root):
-                        decided = msgspec.structs.replace(decided, is_remembered=False)
-                    decisions.append(decided)
-                    known = working.get(journal.decided_key(link.shard, link.position))
-                    assert known is not None
-                row = journal.decode_decided(known)
+                if self._is_left(link):
+                    left.append((request, index))
+                    continue
+                try:
+                    row = journal.find_decided(working, link.shard, link.position)
+                    if row is None:
+                        decided = self._decide(working, link, seq + 1)
+                        journal.apply_decision(working, decided, number, len(decisions))
+                        if self.deletions.is_ageing(working, decided.root):
+                            decided = msgspec.structs.replace(decided, is_remembered=False)
+                        row = journal.find_decided(working, link.shard, link.position)
+                        assert row is not None
+                        decisions.append(decided)
+                        seq += 1
+                except DamagedError as error:
+                    raise _UndecidableError((link.shard, link.position)) from error
                 answer = Decided(link.shard, link.position, row.outcome, row.root, row.drops)
                 answers.append((request, index, answer, row.record))
+        for request, index in left:
+            shard, position = request.links[index].shard, request.links[index].position
+            pending = Decided(shard, position, Outcome.PENDING, NO_MEMBER, [])
+            decision.messages.extend(request.tell(index, pending))
         if not decisions:
             self._round = None
             for answer_ in answers:
@@ -321,6 +367,14 @@ class MergeMachine(Pushing):
         decision.record = ROUND_RECORD + journal.encode(round_)
         decision.changes = working.changes
         self._staged = (number, decisions, answers)
+
+    def _is_left(self, link: PendingLink) -> bool:
+        """Whether a link of the present round cannot be decided."""
+        if not self._damaged and not self._left:
+            return False
+        return (link.shard, link.position) in self._left or any(
+            key in self._damaged for key, _, _ in link.ids[1:]
+        )
 
     def _decide(self, working: Working, link: PendingLink, seq: int) -> LinkDecision:
         """Decides one link by the rules of identity, on the identifiers and order stored."""

@@ -26,6 +26,7 @@ from unify_grpc.machines.batch import (
     PART_BYTES,
     Frame,
 )
+from unify_grpc.machines.tables import DamagedError
 from unify_grpc.placement.members import FIRST_INCARNATION, KEY_BYTES
 
 if TYPE_CHECKING:
@@ -117,7 +118,10 @@ def list_owed(
     for position, member in owed.items():
         if len(listed) == sides_max:
             break
-        side = stored_side(batch_at(position), -1, position, member, is_owed=True)
+        try:
+            side = stored_side(batch_at(position), -1, position, member, is_owed=True)
+        except DamagedError:
+            continue  # nobody could send it
         # In log order stamps rise, but for what two gateways do at the same moment.
         if side.stamp_us >= before_us:
             break

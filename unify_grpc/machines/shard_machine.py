@@ -11,6 +11,7 @@ replayed event would find its own message id and what it should have changed wou
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from unify_grpc.machines import rows
@@ -23,6 +24,7 @@ from unify_grpc.machines.append_run import (
 )
 from unify_grpc.machines.batch import FLAG_ACCOUNT_SIDE, Batch
 from unify_grpc.machines.cleared_links import note_cleared
+from unify_grpc.machines.damaged_pushes import without_damaged
 from unify_grpc.machines.links import Append, LookedUp, PendingLink, Push, Void, decoder
 from unify_grpc.machines.owed_sides import ClearedSide, OwedSide, clear_sides, list_owed
 from unify_grpc.machines.pushed_rows import (
@@ -42,7 +44,7 @@ from unify_grpc.machines.search_filling import (
     next_slice,
 )
 from unify_grpc.machines.shard_rows import ShardRows
-from unify_grpc.machines.tables import Decision, View
+from unify_grpc.machines.tables import DamagedError, Decision, View
 from unify_grpc.placement.members import member_of
 
 if TYPE_CHECKING:
@@ -185,12 +187,19 @@ class ShardMachine:
         found = []
         for key in keys:
             incarnation = self.incarnations.get(key, 0)
-            row = working.find_member(member_of(key, incarnation))
+            try:
+                row = working.find_member(member_of(key, incarnation))
+            except DamagedError:
+                found.append(LookedUp(incarnation, None, is_damaged=True))
+                continue
             found.append(LookedUp(incarnation, founding_of(row) if row else None))
         return found
 
     def list_pending(self, *, before_us: int, links_max: int) -> list[PendingLink]:
-        """Returns pending links received before a moment, oldest first."""
+        """Returns pending links received before a moment, oldest first.
+
+        One that needs a damaged value is left out: nobody could decide it.
+        """
         working = ShardRows(self.view)
         # Not in log order: of two gateways, or streams, the later may have been received first.
         waiting = sorted(
@@ -198,10 +207,13 @@ class ShardMachine:
             for position, mark in self.pending.items()
             if (stamp_us := rows.stamp_in(mark)) < before_us
         )
-        return [
-            self.pending_link(working, position, anchor, -1)
-            for _, position, anchor in waiting[:links_max]
-        ]
+        listed: list[PendingLink] = []
+        for _, position, anchor in waiting:
+            if len(listed) == links_max:
+                break
+            with suppress(DamagedError):
+                listed.append(self.pending_link(working, position, anchor, -1))
+        return listed
 
     def pending_link(
         self,
@@ -236,6 +248,12 @@ class ShardMachine:
         )
 
     def _apply_push(self, push: Push, record: bytes | None = None) -> Decision[None, list[Void]]:
+        try:
+            return self._apply_rows(push, record)
+        except DamagedError:
+            return self._apply_rows(without_damaged(push, self._apply_rows), record)
+
+    def _apply_rows(self, push: Push, record: bytes | None = None) -> Decision[None, list[Void]]:
         working = ShardRows(self.view)
         voids: list[Void] = []
         for age in push.ages:

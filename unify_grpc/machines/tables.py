@@ -20,8 +20,15 @@ MessageT = TypeVar("MessageT")
 ReplyT = TypeVar("ReplyT")
 
 
+class DamagedError(Exception):
+    """A stored value is not as it was written; whatever needs it cannot be decided."""
+
+
 class View(Protocol):
-    """Rows as the last published decision left them, and the log."""
+    """Rows as the last published decision left them, and the log.
+
+    Each method raises `DamagedError` for a value that is not as it was written.
+    """
 
     def get(self, key: bytes) -> bytes | None:
         """Returns a row's value, or None if there is none."""

@@ -71,7 +71,7 @@ def note_promotion_drops(
     working: Working, position: int, frame: Frame, drops: Iterable[NotedDrop]
 ) -> None:
     """Lists what promotion left out of an event that is stored now."""
-    _append(working, frame.space, _drop_entries(position, frame.stamp_us, drops))
+    _append(working, frame.space, drop_entries(position, frame.stamp_us, drops))
 
 
 def note_decided_drops(
@@ -85,28 +85,13 @@ def note_decided_drops(
         batch: that it was stored in.
         drops: (index among its identifiers, reason).
     """
-    frame = batch.frame(position & 0xFFFF)
-    ids = batch.identifiers(position & 0xFFFF)
-    entries = [
-        Entry(
-            position,
-            frame.stamp_us,
-            reason,
-            hash_type(ids[index].type),
-            ids[index].key[:FINGERPRINT_BYTES],
-        )
-        for index, reason in drops
-    ]
-    _append(working, frame.space, entries)
+    space = batch.frame(position & 0xFFFF).space
+    _append(working, space, decided_entries(position, batch, drops))
 
 
 def note_refused(working: Working, position: int, batch: Batch, index: int) -> None:
     """Lists a refused event, and what promotion left out of it."""
-    frame = batch.frame(index)
-    refused = refusal_in(batch, index, frame)
-    entry = Entry(position, frame.stamp_us, REFUSED | refused.reason, bytes(4), frame.mark)
-    drops = _drop_entries(position, frame.stamp_us, refused.drops)
-    _append(working, frame.space, [*drops, entry])
+    _append(working, batch.frame(index).space, refused_entries(position, batch, index))
 
 
 def listed_refusals(working: Working, space: int, refused_max: int) -> dict[Refusal, int]:
@@ -132,11 +117,36 @@ def promotion_drops(batch: Batch, index: int, frame: Frame) -> list[NotedDrop]:
     return unpack_drops(batch.notes(index, frame))
 
 
-def _drop_entries(position: int, stamp_us: int, drops: Iterable[NotedDrop]) -> list[Entry]:
+def drop_entries(position: int, stamp_us: int, drops: Iterable[NotedDrop]) -> list[Entry]:
+    """Returns how it is listed what promotion left out of an event."""
     return [
         Entry(position, stamp_us, drop.reason, hash_type(drop.type), drop.fingerprint)
         for drop in drops
     ]
+
+
+def decided_entries(position: int, batch: Batch, drops: Sequence[tuple[int, int]]) -> list[Entry]:
+    """Returns how it is listed what a decided link left out; names as in `note_decided_drops`."""
+    frame = batch.frame(position & 0xFFFF)
+    ids = batch.identifiers(position & 0xFFFF)
+    return [
+        Entry(
+            position,
+            frame.stamp_us,
+            reason,
+            hash_type(ids[index].type),
+            ids[index].key[:FINGERPRINT_BYTES],
+        )
+        for index, reason in drops
+    ]
+
+
+def refused_entries(position: int, batch: Batch, index: int) -> list[Entry]:
+    """Returns how a refused event is listed, behind what promotion left out of it."""
+    frame = batch.frame(index)
+    refused = refusal_in(batch, index, frame)
+    entry = Entry(position, frame.stamp_us, REFUSED | refused.reason, bytes(4), frame.mark)
+    return [*drop_entries(position, frame.stamp_us, refused.drops), entry]
 
 
 def _append(working: Working, space: int, entries: Iterable[Entry]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from unify_grpc.machines.audit_trail import AuditPage, AuditQuery
+    from unify_grpc.machines.backup_records import AnyBackupCommand, BackupManifest, PartReply
     from unify_grpc.machines.control_commands import Administered, AnyCommand
     from unify_grpc.machines.control_records import DirectoryChanges, RulesVersion
     from unify_grpc.machines.deletions import DeleteCommand, Deleted
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
 
 class CommandFailedError(Exception):
     """An actor could not handle a command, which had no effect; trying again would not help."""
+
+
+class BackupTarget(Protocol):
+    """The directory that a backup is to be in."""
+
+    async def find_manifest(self) -> BackupManifest | None:
+        """Returns what a finished backup there says of itself; None: there is none.
+
+        Raises:
+            BackupExistsError: there is one that this version cannot read.
+            RequestInvalidError: the directory cannot be looked into.
+        """
+
+    async def make(self) -> int:
+        """Makes the directory, or takes an empty one; returns how many bytes it has room for.
+
+        Raises:
+            BackupExistsError: it is not empty.
+            RequestInvalidError: it cannot be used.
+        """
+
+    async def finish(self, manifest: BackupManifest) -> None:
+        """Makes what was copied a backup, durably.
+
+        Raises:
+            StoreFullError: there is no room for it.
+            BackupFailedError: it cannot be written.
+        """
+
+    async def remove(self, backup: str, *, is_described: bool) -> None:
+        """Removes what an attempt has left; `is_described`: `finish` was called."""
 
 
 class Backend(Protocol):
@@ -56,6 +88,12 @@ class Backend(Protocol):
     def shard_name(self, shard: int) -> str:
         """Returns what a shard goes by in reports."""
 
+    def part_name(self, part: int) -> str:
+        """Returns what a part of a verification goes by in reports."""
+
+    async def audit(self, part: int, request: bytes) -> tuple[bytes, float]:
+        """Has a part answer a packed request of a verification; says what that cost, in seconds."""
+
     @property
     def merge_name(self) -> str:
         """What the merge actor goes by in reports."""
@@ -65,6 +103,16 @@ class Backend(Protocol):
 
     async def merge_status(self) -> MergeReport:
         """Returns how the merge actor is doing; ask it with a timeout."""
+
+    @property
+    def backup_parts(self) -> list[str]:
+        """The names of all stores' parts, control's first."""
+
+    async def back_up(self, part: str, command: AnyBackupCommand) -> PartReply:
+        """Has a part do its share of a backup; ask it with a timeout."""
+
+    def backup_target(self, directory: str) -> BackupTarget:
+        """Returns the directory of a backup, which need not be there; by its absolute path."""
 
     async def read(self, shard: int, questions: list[Question]) -> list[Answer]:
         """Has a shard answer questions."""

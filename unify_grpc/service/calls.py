@@ -78,8 +78,6 @@ SCOPES: Final[dict[str, str]] = {
 NOT_BUILT: Final = frozenset(
     {
         "SpaceService/RehearseRules",
-        "OperationsService/Verify",
-        "OperationsService/CreateBackup",
     }
 )
 """Described in the protos and answered UNIMPLEMENTED, after the credential was checked."""

@@ -121,6 +121,30 @@ class StoreFullError(UnifyError):
     reason = "STORAGE_FULL"
 
 
+class StoreDamagedError(UnifyError):
+    """A stored value is damaged; restoring a backup brings it back, the rest is served."""
+
+    reason = "STORAGE_CORRUPT"
+
+
+class BackupExistsError(UnifyError):
+    """The directory of the backup is not empty."""
+
+    reason = "BACKUP_EXISTS"
+
+
+class BackupRunningError(UnifyError):
+    """Another backup is being made."""
+
+    reason = "BACKUP_RUNNING"
+
+
+class BackupFailedError(UnifyError):
+    """The backup could not be written, and nothing is left of it."""
+
+    reason = "BACKUP_FAILED"
+
+
 class DeadlinePassedError(UnifyError):
     """The call's deadline passed; what it sent may still be stored, and can be sent again."""
 

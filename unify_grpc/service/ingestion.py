@@ -94,7 +94,7 @@ class Ingestor:
             ShardUnavailableError, StorageFullError: some of the batch may be stored.
         """
         for sender in self._senders:
-            sender.check_room()
+            sender.check_room(deadline_s)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + deadline_s
         self._links.check_room()

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from unify_grpc.service.errors import ShardOverloadedError
+from unify_grpc.service.errors import ShardOverloadedError, StoreFullError
 
 if TYPE_CHECKING:
     from unify_grpc.machines.links import Decided, PendingLink
     from unify_grpc.service.backend import Backend
 
 CALL_LINKS_MAX = 2000
+FULL_PAUSE_S: Final = 1.0
+"""While the merge actor has no room and enough links stay pending: between two attempts."""
 
 _Parcel = tuple["list[PendingLink]", "asyncio.Future[list[Decided]]"]
 
@@ -30,9 +32,18 @@ class LinkSender:
         self._links = 0
         self._queue: deque[_Parcel] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._left = 0
+        """Links that stay pending since the merge actor last had room."""
+        self._full: StoreFullError | None = None
+        self._attempt_due = 0.0
 
     def check_room(self) -> None:
-        """Refuses more work while too many links wait for the merge actor."""
+        """Refuses more work while too many links wait for the merge actor, or for room there."""
+        now = asyncio.get_running_loop().time()
+        if self._full is not None and self._left >= self._queue_links_max:
+            if now < self._attempt_due:
+                raise StoreFullError(str(self._full), **self._full.metadata)
+            self._attempt_due = now + FULL_PAUSE_S
         if self._links >= self._queue_links_max:
             raise ShardOverloadedError(
                 "Too many links wait to be decided; try again after a pause."
@@ -58,6 +69,9 @@ class LinkSender:
             try:
                 decided = await self._backend.link([link for links, _ in taken for link in links])
             except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
+                if isinstance(error, StoreFullError):
+                    self._left += count
+                    self._full = error
                 for _, done in taken:
                     if not done.done():
                         done.set_exception(error)
@@ -65,6 +79,7 @@ class LinkSender:
                 continue
             finally:
                 self._links -= count
+            self._left, self._full = 0, None
             start = 0
             for links, done in taken:
                 if not done.done():

@@ -6,10 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from unify_grpc._pb.unify.v1 import operations_service_pb2_grpc
+from unify_grpc.service.backing_up import Backuper
 from unify_grpc.service.calls import current_call
 from unify_grpc.service.list_violations import list_violations_page
 from unify_grpc.service.part_statuses import get_status
 from unify_grpc.service.tailing import Tailing
+from unify_grpc.service.verifying import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +35,8 @@ class OperationsServicer(operations_service_pb2_grpc.OperationsServiceServicer):
         self._backend = backend
         self._reader = reader
         self._directory = directory
+        self._backuper = Backuper(backend)
+        self._verifier = Verifier(backend)
         self._tailing = Tailing(reader, directory, draining)
         self._started_us = time.time_ns() // 1000
 
@@ -51,3 +55,13 @@ class OperationsServicer(operations_service_pb2_grpc.OperationsServiceServicer):
         del context
         async for response in self._tailing.tail(request, current_call()):
             yield response
+
+    async def Verify(self, request: Any, context: Any) -> Any:
+        """Checks the invariants of all stores while the service runs."""
+        del request, context
+        return await self._verifier.verify(current_call())
+
+    async def CreateBackup(self, request: Any, context: Any) -> Any:
+        """Copies all stores as they are at one instant."""
+        del context
+        return await self._backuper.create(request, current_call())

@@ -57,6 +57,19 @@ SERVICES = [
 ]
 
 
+def options_of(settings: Settings) -> list[tuple[str, int]]:
+    """Returns how gRPC serves: what it takes, and how often clients may ask if it is there."""
+    return [
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+        ("grpc.max_concurrent_streams", STREAMS_MAX),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.so_reuseport", int(settings.shares_ports)),
+    ]
+
+
 class Gateway:
     """Serves until it is stopped. One event loop, one process."""
 
@@ -96,15 +109,7 @@ class Gateway:
         )
         self._server = grpc.aio.server(
             interceptors=[self._calls],
-            options=[
-                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-                ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-                ("grpc.max_metadata_size", METADATA_BYTES_MAX),
-                ("grpc.max_concurrent_streams", STREAMS_MAX),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.so_reuseport", int(settings.shares_ports)),
-            ],
+            options=options_of(settings),
         )
         self._add_services(backend)
         self._renewal: asyncio.Task[None] | None = None
@@ -131,9 +136,7 @@ class Gateway:
             self._server,
         )
         operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
-            OperationsServicer(  # type: ignore[abstract]
-                backend, reader, self._directory, self._draining
-            ),
+            OperationsServicer(backend, reader, self._directory, self._draining),
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

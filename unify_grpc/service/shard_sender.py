@@ -8,14 +8,16 @@ been stored, and then finds itself.
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unify_grpc.machines.batch import CALL_ID_BYTES, pack_batch
 from unify_grpc.service.backend import CommandFailedError
-from unify_grpc.service.errors import ShardOverloadedError
+from unify_grpc.service.errors import ShardOverloadedError, StoreDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +73,18 @@ class ShardSender:
         self._queue: deque[_Parcel] = deque()
         self._events = 0
         self._worker: asyncio.Task[None] | None = None
+        self._call_s = (0.0, 0.0)
+        """How long the last two calls took that were answered."""
 
-    def check_room(self) -> None:
-        """Refuses more work while too much is waiting."""
-        if self._events >= self._queue_events_max:
+    def check_room(self, patience_s: float = math.inf) -> None:
+        """Refuses more work while too much is waiting, or more than its caller can wait for.
+
+        Args:
+            patience_s: the caller's. A slow disk shows in the last two calls, a restart in one
+                of them only. The queue is emptied a call at a time; an empty one refuses nobody.
+        """
+        calls = -(-self._events // CALL_EVENTS_MAX)
+        if self._events >= self._queue_events_max or calls * min(self._call_s) > patience_s:
             raise ShardOverloadedError(shard=str(self._shard))
 
     def send(
@@ -111,17 +121,17 @@ class ShardSender:
     async def _call_apart(self, parcels: list[_Parcel]) -> None:
         """Sends parcels in one call; if the shard cannot handle that, one by one.
 
-        So what one caller sent cannot fail what others did.
+        So what one caller sent, or wants to add to, cannot fail what others did.
         """
         try:
             await self._call(parcels)
-        except CommandFailedError:
+        except (CommandFailedError, StoreDamagedError):
             if len(parcels) == 1:
                 raise
             for parcel in parcels:
                 try:
                     await self._call([parcel])
-                except CommandFailedError as error:
+                except (CommandFailedError, StoreDamagedError) as error:
                     parcel.done.set_exception(error)
                     parcel.done.exception()
 
@@ -147,7 +157,9 @@ class ShardSender:
         frames = [frame for parcel in parcels for frame in parcel.frames]
         call_id = secrets.token_bytes(CALL_ID_BYTES)
         batch = pack_batch(call_id, list(versions.items()), frames, searchable)
+        began = time.monotonic()
         reply = await self._backend.append(self._shard, batch)
+        self._call_s = self._call_s[1], time.monotonic() - began
         if reply.stale:
             for parcel in reversed(parcels):
                 if parcel.space in reply.stale:

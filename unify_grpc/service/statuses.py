@@ -11,6 +11,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from unify_grpc.service.errors import (
     AccessTokenNotFoundError,
+    BackupExistsError,
+    BackupFailedError,
+    BackupRunningError,
     CredentialInvalidError,
     DeadlinePassedError,
     IdentifierNotDeletableError,
@@ -27,6 +30,7 @@ from unify_grpc.service.errors import (
     SourceNotFoundError,
     SpaceNameTakenError,
     SpaceNotFoundError,
+    StoreDamagedError,
     StoreFullError,
     UnifyError,
 )
@@ -56,6 +60,10 @@ CODES: Final[dict[type[UnifyError], int]] = {
     ShardOverloadedError: code_pb2.RESOURCE_EXHAUSTED,
     ShardUnavailableError: code_pb2.UNAVAILABLE,
     StoreFullError: code_pb2.RESOURCE_EXHAUSTED,
+    StoreDamagedError: code_pb2.DATA_LOSS,
+    BackupExistsError: code_pb2.ALREADY_EXISTS,
+    BackupRunningError: code_pb2.ABORTED,
+    BackupFailedError: code_pb2.ABORTED,
     DeadlinePassedError: code_pb2.DEADLINE_EXCEEDED,
     NotBuiltError: code_pb2.UNIMPLEMENTED,
 }

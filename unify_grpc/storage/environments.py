@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 READERS_MAX: Final = 64
 DATA_FILE: Final = "data.mdb"
 _META_PAGES: Final = 2
+DAMAGED_FILE: Final = (lmdb.CorruptedError, lmdb.PageNotFoundError)
+"""How LMDB says that its pages do not fit together."""
 
 
 def open_environment(path: Path, map_bytes: int) -> lmdb.Environment:

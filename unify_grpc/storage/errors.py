@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unify_grpc.machines.tables import DamagedError
+
 
 class StoreError(Exception):
     """Root of everything a store raises on purpose."""
@@ -23,7 +25,7 @@ class CommitUnknownError(StoreError):
     """A commit failed in a way that leaves open whether it happened: the process must end."""
 
 
-class StorageCorruptError(StoreError):
+class StorageCorruptError(StoreError, DamagedError):
     """A record or row does not match its checksum."""
 
 

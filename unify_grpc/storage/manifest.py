@@ -39,6 +39,11 @@ def create_store(directory: Path, manifest: Manifest) -> None:
     for name in ENVIRONMENTS:
         (directory / name).mkdir(mode=0o700, exist_ok=True)
         lmdb.open(str(directory / name), mode=0o600).close()
+    write_manifest(directory, manifest)
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Makes a directory the store that the manifest describes, once it holds what that needs."""
     version = lmdb.version()[0]
     text = msgspec.json.encode(msgspec.structs.replace(manifest, lmdb_version=version))
     temporary = directory / (_NAME + ".new")

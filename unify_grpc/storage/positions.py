@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from unify_grpc.storage.errors import StoreRefusedError
+from unify_grpc.storage.errors import StoreFencedError, StoreRefusedError
 from unify_grpc.storage.fence import EPOCH_KEY
 from unify_grpc.storage.records import seal, unseal, version_of
 
@@ -24,6 +24,17 @@ def read_position(rows: lmdb.Transaction) -> int:
 def write_position(rows: lmdb.Transaction, number: int) -> None:
     """Says up to which record the rows were written, in the transaction that writes them."""
     rows.put(POSITION_KEY, seal(number.to_bytes(8, "big")))
+
+
+def check_later(rows: lmdb.Transaction, number: int) -> None:
+    """Keeps rows that stand for more of the log from being marked as standing for less.
+
+    Raises:
+        StoreFencedError: another process wrote them, since this one opened the store.
+    """
+    if read_position(rows) > number:
+        message = "another process has written a later checkpoint"
+        raise StoreFencedError(message)
 
 
 def last_number(records: lmdb.Transaction) -> int:

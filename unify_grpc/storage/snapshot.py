@@ -6,12 +6,16 @@ from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from unify_grpc.storage.environments import DAMAGED_FILE
+from unify_grpc.storage.errors import StorageCorruptError
 from unify_grpc.storage.records import unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import lmdb
+
+    from unify_grpc.storage.damage import Damage
 
 Overlay = dict[bytes, bytes | None]
 """Rows that no checkpoint has written yet; None: deleted. Keys are only ever added."""
@@ -55,19 +59,26 @@ class Snapshot:
     """Published rows at one moment; absolute, so a row in two layers is harmless."""
 
     def __init__(
-        self, layers: tuple[OverlayKeys, OverlayKeys], transaction: lmdb.Transaction
+        self,
+        layers: tuple[OverlayKeys, OverlayKeys],
+        transaction: lmdb.Transaction,
+        damage: Damage,
     ) -> None:
-        """Takes the overlays, the newer one first, and what lies below them."""
+        """Takes the overlays, the newer one first, what lies below them, and who notes damage."""
         self._layers = layers
         self._transaction = transaction
+        self._damage = damage
 
     def get(self, key: bytes) -> bytes | None:
         """Returns a row's value, or None if there is none."""
         for layer in self._layers:
             if key in layer.overlay:
                 return layer.overlay[key]
-        data = self._transaction.get(key)
-        return None if data is None else unseal(bytes(data), "a row")
+        try:
+            data = self._transaction.get(key)
+            return None if data is None else unseal(bytes(data), "a row")
+        except (StorageCorruptError, *DAMAGED_FILE) as error:
+            raise self._damage.met(key, error) from error
 
     def list_rows(
         self, prefix: bytes, *, after: bytes = b"", limit: int

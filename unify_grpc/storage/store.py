@@ -24,7 +24,10 @@ from typing import TYPE_CHECKING, Final
 import lmdb
 
 from unify_grpc.storage import manifest as manifests
-from unify_grpc.storage.environments import disk_error, open_environment
+from unify_grpc.storage.audit_view import AuditView
+from unify_grpc.storage.cut import StoreCut
+from unify_grpc.storage.damage import Damage
+from unify_grpc.storage.environments import DAMAGED_FILE, disk_error, open_environment
 from unify_grpc.storage.errors import (
     CommitUnknownError,
     StorageCorruptError,
@@ -32,15 +35,18 @@ from unify_grpc.storage.errors import (
     StoreFencedError,
 )
 from unify_grpc.storage.fence import Fence, read_epoch
+from unify_grpc.storage.forks import keep_from_children
 from unify_grpc.storage.positions import (
+    check_later,
     check_order,
     check_version,
     last_number,
     read_position,
     write_position,
 )
+from unify_grpc.storage.record_cache import RecordCache
 from unify_grpc.storage.records import seal, unseal
-from unify_grpc.storage.room import Room
+from unify_grpc.storage.room import Full, Room
 from unify_grpc.storage.snapshot import OverlayKeys, Snapshot
 
 if TYPE_CHECKING:
@@ -50,7 +56,8 @@ if TYPE_CHECKING:
     from unify_grpc.storage.manifest import Manifest
     from unify_grpc.storage.snapshot import Overlay
 
-_RECORD_CACHE_BYTES_MAX: Final = 16 << 20
+_MAP_FULL: Final = "MAP_FULL"
+"""Stands in LMDB's text of that error."""
 _CHECKPOINT_PAUSE_S: Final = 1.0
 """After one that had no room, while nothing more is taken in."""
 
@@ -98,17 +105,23 @@ class Store:
         self._unwritten_bytes = 0
         """Of rows that checkpoints had no room for since the last one that had."""
         self._publishing = threading.Lock()
+        self._committing = threading.Lock()
+        """Around every commit of the log; whoever cuts the store holds the writer still with it."""
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._no_room = ""
+        """What the last checkpoint without room failed with."""
         self._checkpoint_due = 0.0
         """Not before it is one tried again that had no room, by the clock of `time.monotonic`."""
+        self.damage = Damage(expected.store)
         self.room = Room((self._log, self._state), limits.reserve_bytes)
         with self._state.begin() as transaction:
             self._checkpoint_position = read_position(transaction)
         self._published = self._checkpoint_position
         self.next_number = self._last_number() + 1
         self._transaction = self._state.begin()
-        self._cache = _RecordCache()
+        self._cache = RecordCache()
+        keep_from_children(self)
 
     # -- the writer's side --------------------------------------------------------------------
 
@@ -118,8 +131,11 @@ class Store:
             return self._active[key]
         if self._frozen is not None and key in self._frozen:
             return self._frozen[key]
-        data = self._transaction.get(key)
-        return None if data is None else unseal(data, "a row")
+        try:
+            data = self._transaction.get(key)
+            return None if data is None else unseal(data, "a row")
+        except (StorageCorruptError, *DAMAGED_FILE) as error:
+            raise self.damage.met(key, error) from error
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yields checkpointed rows whose key starts with the prefix. Writer only, at start-up."""
@@ -145,23 +161,25 @@ class Store:
             CommitUnknownError: end the process; its restart knows.
             StoreFencedError: end the process; another one has opened the store.
         """
+        self._settle()
+        self._check_backlog()
         try:
             number = self._append(record)
-        except StorageFullError:
-            self.room.note_refused()
+        except StorageFullError as error:
+            self.room.note_refused(Full.MAP if _MAP_FULL in str(error) else Full.DISK)
             raise
         self.room.note_written()
         return number
 
     def _append(self, record: bytes) -> int:
-        self._settle()
-        self._check_backlog()
         number = self.next_number
         key, value = number.to_bytes(8, "big"), seal(record, self.machine_version)
         try:
-            with self._log.begin(write=True) as transaction:
+            with self._committing, self._log.begin(write=True) as transaction:
                 self._log_fence.check(transaction)
-                transaction.put(key, value, append=True)
+                if not transaction.put(key, value, append=True):
+                    # Only where the epoch could not be raised at the opening.
+                    raise StoreFencedError("another process has appended since")
         except lmdb.MapFullError as error:
             raise StorageFullError(str(error)) from error
         except lmdb.DiskError as error:
@@ -179,10 +197,10 @@ class Store:
         assert number < self.next_number, "rows of a record that is not durable"
         with self._publishing:
             self._active.update(changes)
+            self._published = number
         self._active_bytes += sum(
             [len(key) + len(value or b"") + 100 for key, value in changes.items()]
         )
-        self._published = number
         if (
             self._active_bytes >= self.limits.overlay_bytes_max
             or self._tail_bytes >= self.limits.tail_bytes_max
@@ -205,6 +223,14 @@ class Store:
             self._tail_bytes += len(data)
             yield number, unseal(data, f"log record {number}")
 
+    def tend(self) -> None:
+        """Does what has come due while nobody wrote: call it each second or so.
+
+        Drops what a checkpoint has written, and tries one again that had no room.
+        """
+        self._settle()
+        self._try_again()
+
     def checkpoint(self) -> None:
         """Writes all published rows and waits until that is durable."""
         self._join()
@@ -222,13 +248,20 @@ class Store:
 
     def _check_backlog(self) -> None:
         """Refuses to take more in while checkpoints have no room, or memory would have no bound."""
-        if self._unwritten_bytes < self.limits.backlog_factor * self.limits.overlay_bytes_max:
-            return
-        # In its own thread: whoever is refused is told at once, and the next finds it done.
-        if self._thread is None and time.monotonic() >= self._checkpoint_due:
+        if self._is_behind:
+            self._try_again()
+            message = f"there is no room for a checkpoint: {self._no_room}"
+            raise StorageFullError(message)
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether so much waits for a checkpoint that had no room."""
+        return self._unwritten_bytes >= self.limits.backlog_factor * self.limits.overlay_bytes_max
+
+    def _try_again(self) -> None:
+        """Starts a checkpoint again that had no room, in its thread, if it is due."""
+        if self._is_behind and self._thread is None and time.monotonic() >= self._checkpoint_due:
             self._start_checkpoint()
-        message = "there is no room for a checkpoint"
-        raise StorageFullError(message)
 
     def _settle(self) -> None:
         """Drops the frozen overlay once it is durable; the writer does, with a new snapshot."""
@@ -252,6 +285,7 @@ class Store:
                 self._frozen = None
                 self._active_keys, self._frozen_keys = OverlayKeys(self._active), OverlayKeys({})
             self._unwritten_bytes += self._frozen_bytes
+            self._no_room = str(failure)
             self._checkpoint_due = time.monotonic() + _CHECKPOINT_PAUSE_S
             return
         self._unwritten_bytes = 0
@@ -285,8 +319,11 @@ class Store:
         frozen = self._frozen
         assert frozen is not None
         try:
+            # A process that was killed in the middle of a read would keep pages from being reused.
+            self._state.reader_check()
             with self._state.begin(write=True) as transaction:
                 self._state_fence.check(transaction)
+                check_later(transaction, self._frozen_position)
                 for key in sorted(frozen):
                     value = frozen[key]
                     if value is None:
@@ -310,7 +347,7 @@ class Store:
     @property
     def is_full(self) -> bool:
         """Whether events are refused because there is no room, or the last record was."""
-        return self.room.full is not None
+        return self._is_behind or self.room.full is not None
 
     def size_bytes(self) -> int:
         """Returns what both environments take on disk."""
@@ -330,17 +367,33 @@ class Store:
         with self._publishing:
             layers = (self._active_keys, self._frozen_keys)
             with self._state.begin() as transaction:
-                yield Snapshot(layers, transaction)
+                yield Snapshot(layers, transaction, self.damage)
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditView]:
+        """Holds the published rows still, like `reading`, for a look at them and at the log."""
+        with self._publishing:
+            layers = (self._active_keys, self._frozen_keys)
+            with self._state.begin() as rows, self._log.begin(buffers=True) as records:
+                yield AuditView(layers, rows, records, self._published)
+
+    def cut(self, wait_s: float) -> StoreCut:
+        """Holds the writer still and keeps what is durable, for a copy; see `StoreCut`."""
+        return StoreCut((self._state, self._log), self._committing, wait_s)
 
     def record(self, number: int) -> bytes:
         """Returns a record of the log; `LookupError` if it was never appended."""
         record = self._cache.get(number)
         if record is None:
-            with self._log.begin() as transaction:
-                data = transaction.get(number.to_bytes(8, "big"))
-            if data is None:
-                raise LookupError(number)
-            record = unseal(data, f"log record {number}")
+            key = number.to_bytes(8, "big")
+            try:
+                with self._log.begin() as transaction:
+                    data = transaction.get(key)
+                if data is None:
+                    raise LookupError(number)
+                record = unseal(data, f"log record {number}")
+            except (StorageCorruptError, *DAMAGED_FILE) as error:
+                raise self.damage.met(key, error) from error
             self._cache.add(number, record)
         return record
 
@@ -351,39 +404,22 @@ class Store:
         return last
 
 
-class _RecordCache:
-    """Log records read or written lately, bounded in bytes."""
-
-    def __init__(self) -> None:
-        self._records: dict[int, bytes] = {}
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, number: int) -> bytes | None:
-        return self._records.get(number)
-
-    def add(self, number: int, record: bytes) -> None:
-        with self._lock:
-            if number in self._records:
-                return
-            self._records[number] = record
-            self._bytes += len(record)
-            while self._bytes > _RECORD_CACHE_BYTES_MAX and len(self._records) > 1:
-                oldest = next(iter(self._records))
-                self._bytes -= len(self._records.pop(oldest))
-
-
 def _raise_epoch(environment: lmdb.Environment) -> Fence:
-    """Keeps every earlier process from writing; where there is no room, with the first write."""
+    """Keeps every earlier process from writing; where there is no room, with the first write.
+
+    Either way what is found is durable then, also what a process left that ended in its commit.
+    """
     with environment.begin() as transaction:
         fence = Fence(read_epoch(transaction))
     try:
         with environment.begin(write=True) as transaction:
             fence.check(transaction)
     except lmdb.MapFullError:
+        environment.sync(force=True)
         return fence
     except lmdb.DiskError as error:
         if isinstance(disk_error(error), StorageFullError):
+            environment.sync(force=True)
             return fence
         raise
     fence.committed()

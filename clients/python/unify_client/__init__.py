@@ -13,6 +13,9 @@ from unify_client.errors import (
     AccessTokenNotFound,
     AlreadyExists,
     ArgumentInvalid,
+    BackupExists,
+    BackupFailed,
+    BackupRunning,
     ClientClosed,
     CredentialInvalid,
     DeadlineExceeded,
@@ -63,10 +66,11 @@ from unify_client.profiles import (
     Trait,
 )
 from unify_client.results import Drop, EventResult
-from unify_client.service_state import MergeActorStatus, ServiceStatus, ShardStatus
+from unify_client.service_state import Backup, MergeActorStatus, ServiceStatus, ShardStatus
 from unify_client.settings import Keepalive, RetryPolicy, TlsConfig
 from unify_client.spaces import AuditEntry, CreatedSpace, Rules, Space
 from unify_client.status_details import FieldViolation
+from unify_client.verification import Verification, VerifyFinding
 from unify_client.vocabulary import (
     Ack,
     DropReason,
@@ -89,6 +93,10 @@ __all__ = [
     "ArgumentInvalid",
     "AsyncUnifyClient",
     "AuditEntry",
+    "Backup",
+    "BackupExists",
+    "BackupFailed",
+    "BackupRunning",
     "ClientClosed",
     "CreatedAccessToken",
     "CreatedSource",
@@ -160,6 +168,8 @@ __all__ = [
     "UnifyClient",
     "UnifyClientError",
     "Unimplemented",
+    "Verification",
+    "VerifyFinding",
     "Violation",
     "alias",
     "group",

@@ -10,9 +10,10 @@ from unify_client import service_operations, space_operations
 from unify_client.async_calls import AsyncCalls
 from unify_client.credentials import AccessToken, CreatedAccessToken, CreatedSource, Source
 from unify_client.names import ProfileNamed
-from unify_client.service_state import ServiceStatus
+from unify_client.service_state import Backup, ServiceStatus
 from unify_client.spaces import AuditEntry, CreatedSpace, Rules, Space
 from unify_client.tailing import Tail
+from unify_client.verification import Verification
 from unify_client.vocabulary import DropReason, RejectionReason, Scope
 from unify_client.watched_events import TailedEvent, Violation
 
@@ -137,6 +138,27 @@ class AsyncAdministration(AsyncCalls):
     async def get_status(self) -> ServiceStatus:
         """Returns how the parts of the service are doing."""
         return await self._run(service_operations.get_status())
+
+    async def verify(self, *, timeout_s: float = 3600.0) -> Verification:
+        """Checks the invariants of all stores while the service runs, changing nothing.
+
+        It reads everything, slowly: `timeout_s` is for one attempt. A fault is no error but is
+        told in the answer.
+        """
+        return await self._run(service_operations.verify(), timeout_s)
+
+    async def create_backup(
+        self, directory: str, *, request_id: str | None = None, timeout_s: float = 3600.0
+    ) -> Backup:
+        """Copies all stores, as they are at one instant, to a directory of the service's machine.
+
+        The directory, an absolute path, is made or is empty. The service goes on meanwhile;
+        `timeout_s` is for one attempt, however much there is to copy. Raises BackupExists,
+        BackupRunning, StorageFull, BackupFailed; then nothing is left of it. `request_id`, a UUID,
+        makes a repetition by the caller find the backup that is there.
+        """
+        operation = service_operations.create_backup(directory, request_id)
+        return await self._run(operation, timeout_s)
 
     def list_violations(
         self,

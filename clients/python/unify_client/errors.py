@@ -180,6 +180,24 @@ class RequestIdReused(AlreadyExists):
     REASON = "REQUEST_ID_REUSED"
 
 
+class BackupExists(AlreadyExists):
+    """The directory of the backup is not empty."""
+
+    REASON = "BACKUP_EXISTS"
+
+
+class BackupRunning(ServiceError):
+    """Another backup is being made; try again when it is finished."""
+
+    REASON = "BACKUP_RUNNING"
+
+
+class BackupFailed(ServiceError):
+    """The backup could not be written, and nothing is left of it."""
+
+    REASON = "BACKUP_FAILED"
+
+
 class CredentialInvalid(ServiceError):
     """The key or token is unknown, expired or revoked."""
 
@@ -251,6 +269,7 @@ _BY_REASON: dict[str, type[ServiceError]] = {
         IdentifierNotFound, RulesVersionNotFound, IdentifierNotDeletable, RulesChanged,
         SpaceNameTaken, RequestIdReused, CredentialInvalid, ScopeMissing, ShardOverloaded,
         StorageFull, ShardUnavailable, LinkUndecided, StorageCorrupt, ServiceFailed,
+        BackupExists, BackupRunning, BackupFailed,
     )
 }  # fmt: skip
 

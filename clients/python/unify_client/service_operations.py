@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import uuid4
 
 from unify_client import service_state, watched_events
 from unify_client.names import ProfileNamed, identifier_of
 from unify_client.operations import Operation, PagedOperation, paged
-from unify_client.service_state import ServiceStatus
+from unify_client.service_state import Backup, ServiceStatus
 from unify_client.times import optional_timestamp_of
+from unify_client.verification import Verification, verification
 from unify_client.vocabulary import DropReason, RejectionReason, number_of
 from unify_client.watched_events import Violation
 from unify_grpc._pb.unify.v1 import operations_service_pb2
@@ -25,6 +27,28 @@ def get_status() -> Operation[ServiceStatus]:
         method="GetStatus",
         request=operations_service_pb2.GetStatusRequest(),
         read=service_state.service_status,
+    )
+
+
+def verify() -> Operation[Verification]:
+    """Checks all stores."""
+    return Operation(
+        service="OperationsService",
+        method="Verify",
+        request=operations_service_pb2.VerifyRequest(),
+        read=verification,
+    )
+
+
+def create_backup(directory: str, request_id: str | None) -> Operation[Backup]:
+    """Copies all stores; a repetition is harmless, since each call carries an id."""
+    return Operation(
+        service="OperationsService",
+        method="CreateBackup",
+        request=operations_service_pb2.CreateBackupRequest(
+            directory=directory, request_id=request_id or str(uuid4())
+        ),
+        read=service_state.backup,
     )
 
 

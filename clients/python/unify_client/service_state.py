@@ -59,6 +59,26 @@ class ServiceStatus:
     shard_map_epoch: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A finished backup."""
+
+    directory: str
+    """On the machine of the service."""
+    snapshot_time: datetime
+    """The instant that it shows."""
+    size_bytes: int
+
+
+def backup(message: operations_service_pb2.CreateBackupResponse) -> Backup:
+    """Returns a finished backup from the wire."""
+    return Backup(
+        directory=message.directory,
+        snapshot_time=time_of(message.snapshot_time),
+        size_bytes=message.size_bytes,
+    )
+
+
 def service_status(message: operations_service_pb2.GetStatusResponse) -> ServiceStatus:
     """Returns the service's state from the wire."""
     return ServiceStatus(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from unify_grpc.machines.batch import Batch
 from unify_grpc.machines.links import Append, Decided, PendingLink
 from unify_grpc.service.backend import CommandFailedError
-from unify_grpc.service.errors import ShardOverloadedError
+from unify_grpc.service.errors import (
+    ShardOverloadedError,
+    StoreDamagedError,
+    StoreFullError,
+)
 from unify_grpc.service.link_sender import LinkSender
+from unify_grpc.service.read_sender import ReadSender
 from unify_grpc.service.shard_sender import ShardSender
 
 BAD = b"bad frame"
@@ -94,3 +100,113 @@ async def test_links_beyond_the_bound_are_refused() -> None:
 
     with pytest.raises(ShardOverloadedError):
         sender.check_room()
+
+
+async def test_nobody_waits_longer_than_they_can() -> None:
+    """While a shard is slow, more than its caller can wait for is refused at once; one slow call
+    alone, as after a restart, refuses nobody, and neither does an empty queue.
+    """
+    backend = Shards()
+    sender = ShardSender(0, backend, queue_events_max=100)  # type: ignore[arg-type]  # a part of it
+    sender._call_s = (0.0, 6.0)
+    waiting = [sender.send([b"a"], 1, 1)]
+    sender.check_room(5.0)
+    sender._call_s = (6.0, 6.0)
+    sender.check_room(7.0)
+    with pytest.raises(ShardOverloadedError):
+        sender.check_room(5.0)
+    backend.going_on.set()
+    await asyncio.gather(*waiting)
+    sender._call_s = (6.0, 6.0)
+    await asyncio.sleep(0)
+
+    sender.check_room(5.0)
+
+
+class FullMerging:
+    """A backend whose merge actor has no room, until it has."""
+
+    def __init__(self) -> None:
+        self.is_full = True
+
+    async def link(self, links: list[PendingLink]) -> list[Decided]:
+        """Decides, if there is room."""
+        if self.is_full:
+            raise StoreFullError(actor="merge-0", full="disk")
+        return [Decided(0, 1, 1, bytes(20), [])] * len(links)
+
+
+async def test_links_that_stay_pending_for_want_of_room_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So many may; then events are refused, but for an attempt now and then, and all are taken
+    again when one succeeds.
+    """
+    link = PendingLink(0, 1, 0, 1, 0, 1, 1, 1, 1, 1, "m", bytes(20), None, [])
+    backend = FullMerging()
+    sender = LinkSender(backend, queue_links_max=2)  # type: ignore[arg-type]  # a part of it
+    for _ in range(2):
+        sender.check_room()
+        with pytest.raises(StoreFullError):
+            await sender.send([link])
+    sender.check_room()
+    with pytest.raises(StoreFullError) as refused:
+        sender.check_room()
+    assert {"actor": "merge-0", "full": "disk"} == refused.value.metadata
+    monkeypatch.setattr("unify_grpc.service.link_sender.FULL_PAUSE_S", 0.0)
+    backend.is_full = False
+    sender._attempt_due = 0.0
+    sender.check_room()
+    await sender.send([link])
+
+    sender.check_room()
+    sender.check_room()
+
+
+class DamagedShards(Shards):
+    """A backend whose shard meets a damaged value in a call with a bad frame or question in it."""
+
+    async def append(self, shard: int, batch: bytes) -> Append:
+        """Stores all of a batch, or meets damage."""
+        await self.going_on.wait()
+        if BAD in batch:
+            raise StoreDamagedError(actor=f"shard-{shard}")
+        return await super().append(shard, batch)
+
+    async def read(self, shard: int, questions: list[Any]) -> list[Any]:
+        """Answers all questions, or meets damage."""
+        await self.going_on.wait()
+        self.calls.append(len(questions))
+        if BAD in questions:
+            raise StoreDamagedError(actor=f"shard-{shard}")
+        return questions
+
+
+async def test_a_damaged_value_fails_its_own_batch() -> None:
+    """Callers whose events travelled in the same call get their answers."""
+    backend = DamagedShards()
+    sender = ShardSender(0, backend, queue_events_max=100)  # type: ignore[arg-type]  # a part of it
+    first = sender.send([b"a"], 1, 1)
+    await asyncio.sleep(0)
+    bad, after = sender.send([BAD], 1, 1), sender.send([b"c"], 1, 1)
+    backend.going_on.set()
+
+    assert b"\1" == (await first).statuses
+    assert b"\1" == (await after).statuses
+    with pytest.raises(StoreDamagedError):
+        await bad
+
+
+async def test_a_damaged_value_fails_its_own_reader() -> None:
+    """Questions that travelled in the same call are answered."""
+    backend: Any = DamagedShards()
+    sender = ReadSender(0, backend)
+    questions: list[Any] = [b"a", b"b", b"c", BAD, b"e"]
+    asked = [asyncio.ensure_future(sender.ask([each])) for each in questions]
+    await asyncio.sleep(0)
+    backend.going_on.set()
+    answers: list[Any] = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [[b"a"], [b"b"], [b"c"]] == answers[:3]
+    assert [b"e"] == answers[4]
+    assert isinstance(answers[3], StoreDamagedError)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.storage.store_folder import StoreFolder
-from unify_grpc.storage.store import _RECORD_CACHE_BYTES_MAX
+from unify_grpc.storage.record_cache import BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,14 +181,14 @@ def test_the_cache_of_records_is_bounded(folder: StoreFolder) -> None:
     """Records read or written lately are kept up to so many bytes; others are read again."""
     store = folder.open(map_bytes=1 << 26)
     size = 1 << 20
-    count = _RECORD_CACHE_BYTES_MAX // size + 4
+    count = BYTES_MAX // size + 4
     for number in range(1, count + 1):
         store.append(bytes([number]) * size)
     for number in (1, count, 1, 2):
         assert bytes([number]) * size == store.record(number)
     held = store._cache._records
 
-    assert sum(map(len, held.values())) == store._cache._bytes <= _RECORD_CACHE_BYTES_MAX
+    assert sum(map(len, held.values())) == store._cache._bytes <= BYTES_MAX
     assert {1, 2, count} <= set(held)
 
 
@@ -196,7 +196,7 @@ def test_a_record_larger_than_the_cache_is_read(folder: StoreFolder) -> None:
     """One record may be larger than the bound: it is kept alone."""
     store = folder.open(map_bytes=1 << 26)
     store.append(b"small")
-    large = b"x" * (_RECORD_CACHE_BYTES_MAX + 1)
+    large = b"x" * (BYTES_MAX + 1)
     store.append(large)
 
     assert large == store.record(2)

@@ -33,6 +33,10 @@ class BrokenEnvironment:
             raise lmdb.DiskError(self._error)
         return self.environment.begin()
 
+    def reader_check(self) -> int:
+        """Passes on."""
+        return self.environment.reader_check()
+
     def close(self) -> None:
         """Closes what is behind it."""
         self.environment.close()
@@ -135,8 +139,12 @@ def test_a_close_without_room_keeps_the_tail(folder: StoreFolder) -> None:
     assert [(1, b"record")] == list(store.tail())
 
 
-def test_memory_is_bounded_while_checkpoints_have_no_room(folder: StoreFolder) -> None:
-    """When so much waits for a checkpoint that cannot be written, batches are refused."""
+def test_memory_is_bounded_while_checkpoints_have_no_room(
+    folder: StoreFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When so much waits for a checkpoint that cannot be written, batches are refused, until one
+    of the checkpoints that are tried meanwhile has room.
+    """
     store = folder.open(overlay_bytes_max=1 << 18, backlog_factor=2)
     mend = break_environment(store, "_state", NO_SPACE)
     taken = 0
@@ -150,7 +158,39 @@ def test_memory_is_bounded_while_checkpoints_have_no_room(folder: StoreFolder) -
     with pytest.raises(StorageFullError, match="no room for a checkpoint"):
         store.append(b"refused again")
     mend()
+    with pytest.raises(StorageFullError, match="no room for a checkpoint"):
+        store.append(b"before the next attempt is due")
+    monkeypatch.setattr("unify_grpc.storage.store._CHECKPOINT_PAUSE_S", 0.0)
+    store._checkpoint_due = 0.0
+    assert store.is_full
+    with pytest.raises(StorageFullError, match="no room for a checkpoint"):
+        store.append(b"starts the attempt")
+    assert store._thread is not None
+    store._thread.join()
+    store.tend()
+    assert not store.is_full
+    assert taken == store.checkpoint_position
     assert taken + 1 == store.append(b"taken")
+
+
+def test_a_checkpoint_is_tried_again_though_nobody_writes(folder: StoreFolder) -> None:
+    """Where so much waits that nothing is taken, room is enough to go on."""
+    store = folder.open(overlay_bytes_max=1 << 16, backlog_factor=1)
+    mend = break_environment(store, "_state", NO_SPACE)
+    store.publish({b"k": LARGE}, store.append(b"record"))
+    assert store._thread is not None
+    store._thread.join()
+    store.tend()
+    assert store.is_full
+    mend()
+    store._checkpoint_due = 0.0
+    store.tend()
+    assert store._thread is not None
+    store._thread.join()
+    store.tend()
+
+    assert not store.is_full
+    assert 1 == store.checkpoint_position
 
 
 def break_environment(store: Store, name: str, error: str) -> Any:

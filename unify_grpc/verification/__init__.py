@@ -1,0 +1,1 @@
+"""Checks stores for everything that must hold of them; changes nothing."""
