@@ -21,7 +21,7 @@ from tests.simulation.deleters import DeletingCaller
 from tests.simulation.deleting import DeleteRequest, told_request
 from tests.simulation.gateway import Attempt, Gateway
 from tests.simulation.hardware_plan import SOUND, calmer
-from tests.simulation.plan import CALM, CLIENT_PATIENCE_STEPS, Plan, draw
+from tests.simulation.plan import CALM, CLIENT_PATIENCE_STEPS, Plan, draw_plain
 from tests.simulation.violation import require
 from tests.simulation.world import Parts, World
 from unify_grpc.identity.deletion import DeletionRefusal
@@ -55,7 +55,7 @@ _NOTHING = Framed((), (), 0)
 def plan_for(case_id: str, number: int) -> Plan:
     """Returns the plan of a case's seed of that number; it always has faults."""
     first = int.from_bytes(blake2b(f"{case_id} {number}".encode(), digest_size=4).digest())
-    plan = next(plan for plan in map(draw, count(first)) if plan.faults is not CALM)
+    plan = next(plan for plan in map(draw_plain, count(first)) if plan.faults is not CALM)
     # Faults go on until a case is through, which may take hundreds of messages.
     ends_often = plan.faults.crash_at_point > 0.05
     return replace(plan, hardware=SOUND if ends_often else calmer(plan.hardware, 10))
@@ -78,7 +78,7 @@ class CaseGateway(Gateway):
         self._refused: dict[int, str] = {}
         """Reasons, by request; the same in every life, as they follow from message and rules."""
 
-    def frame(self, attempt: Attempt, index: int, stream: int) -> Framed:
+    def frame(self, attempt: Attempt, index: int, stream: int, stamp_us: int) -> Framed:
         """Frames a message; of one that is refused the reason is kept."""
         sent: CaseEvent = attempt.events[index]
         self._begun[attempt.stream] = self.world.step
@@ -90,7 +90,7 @@ class CaseGateway(Gateway):
                 body_of(event, sent.message, attempt.request, index),
                 space=self.world.control.view(self.version),
                 source=1,
-                received_us=self.stamp_us,
+                received_us=stamp_us,
                 stream=stream,
             )
         except EventRejected as rejected:

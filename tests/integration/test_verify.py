@@ -27,6 +27,7 @@ from unify_grpc.machines import rows
 from unify_grpc.machines.rows import MemberRow
 from unify_grpc.service import server
 from unify_grpc.settings import Settings
+from unify_grpc.storage.records import HEAD_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,14 +77,15 @@ class Traffic(threading.Thread):
             ):
                 while not self.is_over.is_set():
                     writer.ingest(events_of(self.rounds))
-                    self._delete(keeper)
+                    self.delete_one(keeper)
                     self.rounds += 1
                     self.has_begun.set()
         except Exception as error:  # noqa: BLE001 - told to the test, which fails with it
             self.failure = error
             self.has_begun.set()
 
-    def _delete(self, keeper: UnifyClient) -> None:
+    def delete_one(self, keeper: UnifyClient) -> None:
+        """Parts a person from an identifier, if there is one to part it from."""
         user = f"user_id:user-{self.rounds % 3}-{self.rounds % PEOPLE}"
         phone = f"anonymous_id:phone-{self.rounds}-{self.rounds % PEOPLE}"
         with suppress(IdentifierNotDeletable, IdentifierNotFound):
@@ -101,8 +103,13 @@ def run_verify(*arguments: str) -> Result:
 def test_a_service_at_work_is_sound(tmp_path: Path) -> None:
     """While events, merges and deletions go on nothing is found, nor later, nor when stopped."""
     data = tmp_path / "data"
-    small = {"checkpoint_overlay_bytes_max": 1 << 18, "checkpoint_tail_bytes_max": 1 << 18}
-    with Service(data, "--shards", "3", **small) as service:
+    with Service(
+        data,
+        "--shards",
+        "3",
+        checkpoint_overlay_bytes_max=1 << 18,
+        checkpoint_tail_bytes_max=1 << 18,
+    ) as service:
         traffic = Traffic(service.address)
         traffic.start()
         assert traffic.has_begun.wait(60)
@@ -141,9 +148,9 @@ def test_damage_is_told_by_a_running_service(tmp_path: Path) -> None:
         (name, key)
         for name in store_names()[:3]
         for key, value in stored(data, name, "state").items()
-        if key[:1] == rows.MEMBER and MemberRow.unpack(value[6:]).root not in {None, key[1:]}
+        if key[:1] == rows.MEMBER and MemberRow.unpack(value[HEAD_BYTES:]).event_count
     )
-    plant(data, part, key, _joined_otherwise)
+    plant(data, part, key, _with_one_event_more)
     with Service(data) as service:
         told = run_verify("--address", service.address, "--token", ADMIN_TOKEN)
         reader = run_verify("--address", service.address, "--token", ACCESS_TOKEN)
@@ -154,15 +161,15 @@ def test_damage_is_told_by_a_running_service(tmp_path: Path) -> None:
             client.verify()
 
     assert 1 == told.exit_code
-    assert f"{part}: profiles_equal_everywhere: member {key[1:].hex()}" in told.output
+    assert f"{part}: event_lists: row m {key[1:].hex()}: it counts" in told.output
     assert "example.com" not in told.output
     assert 2 == reader.exit_code
     assert "SCOPE_MISSING" in reader.stderr
 
 
-def _joined_otherwise(data: bytes) -> bytes:
+def _with_one_event_more(data: bytes) -> bytes:
     row = MemberRow.unpack(data)
-    row.joined_us += 1
+    row.event_count += 1
     return row.pack()
 
 
@@ -189,8 +196,8 @@ async def test_a_silent_call_outlives_the_pings_of_its_client(
     await serving.start()
     options = [("grpc.keepalive_time_ms", 300), ("grpc.http2.max_pings_without_data", 0)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        call: Any = channel.unary_unary("/t.T/M")
         with pytest.raises(grpc.aio.AioRpcError) as ended:
-            call: Any = channel.unary_unary("/t.T/M")
             await call(b"", timeout=4)
     silent.set()
     await serving.stop(grace=None)

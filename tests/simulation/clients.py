@@ -44,6 +44,10 @@ class Client(Caller):
         self.next_request = 0
         self.unacked: dict[int, int] = {}
         """Requests without an ack, to the step in which they were last sent; in order."""
+        self.acked_as: dict[int, tuple[Sent, ...]] = {}
+        """By request, the events that were acked first."""
+        self.repeats_all = False
+        """Whether everything was sent and acked, and is sent again."""
 
     @property
     def is_done(self) -> bool:
@@ -53,12 +57,13 @@ class Client(Caller):
     def on_acked(self, attempt: Attempt) -> None:
         """Takes an ack; any attempt's finishes the request."""
         self.unacked.pop(attempt.request, None)
+        self.acked_as.setdefault(attempt.request, attempt.events)
 
     def send(self, request: int, stream: int, at: int, gateway: int, *, altered: bool) -> None:
         """Sends a request, in full."""
         world = self.world
         events = list(self.requests[request].events)
-        if altered:
+        if altered and not self.repeats_all:
             index = world.rng.randrange(len(events))
             events[index] = self.traffic.altered(events[index])
         attempt = Attempt(self, request, stream, at, tuple(events), self.requests[request].resolved)
@@ -69,6 +74,21 @@ class Client(Caller):
         world.send(
             f"{self.name} request {request}{mode} [{names}]", node, lambda: node.take(attempt)
         )
+
+    def send_all_again(self) -> None:
+        """Sends every request once more, as it was acked, and waits for acks as before.
+
+        Without what was refused then: nobody remembers that, and other rules may take it.
+        """
+        self.repeats_all = True
+        for request, acked in list(self.acked_as.items()):
+            events = tuple(each for each in acked if self.world.ledger.is_told(each))
+            if not events:
+                continue
+            self.requests[request] = self.requests[request]._replace(events=events)
+            self.unacked[request] = self.world.step
+            gateway = self.world.rng.randrange(len(self.world.gateways))
+            self.send(request, self.world.number(), 0, gateway, altered=False)
 
     def is_overdue(self) -> bool:
         """Whether some ack has not come for long."""
@@ -132,4 +152,5 @@ class StreamClient(Client):
 
 
 def _describe(sent: Sent) -> str:
-    return f"{sent.message_id}({','.join(each.value for side in sent.sides for each in side)})"
+    named = ",".join(each.value for each in (*sent.users, *sent.accounts))
+    return f"{sent.message_id}({named})"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def check_deletions(world: World, logs: Logs, judge: Judge) -> None:
     """Checks names, epochs and answers of a world at rest."""
     _check_names(world, judge)
-    _check_epochs(world)
+    _check_epochs(world, judge)
     _check_done(world)
     for stored in logs.events.values():
         floor = world.ledger.floors[stored.key].get(stored.identifiers[0], 0)
@@ -47,30 +47,37 @@ def check_known(world: World, stored: Stored, judge: Judge) -> None:
 
 def _check_names(world: World, judge: Judge) -> None:
     """Each name is in the same life everywhere: as often as it was deleted, from 0."""
-    merge = {key[1:]: int.from_bytes(data) for key, data in world.merge.store.scan(journal.NAME)}
+    rows_ = {key[1:]: int.from_bytes(data) for key, data in world.merge.store.scan(journal.NAME)}
+    require(rows_ == world.merge.machine.incarnations, "m: it remembers other lives of names")
+    merge = {key: life for key, life in rows_.items() if world.control.has_key(key)}
     require(merge == judge.lives, "m: names are in other lives than its journal says")
-    require(merge == world.merge.machine.incarnations, "m: it remembers other lives of names")
     for shard in world.shards:
-        here = {key[1:]: int.from_bytes(data) for key, data in shard.store.scan(rows.NAME)}
+        all_ = {key[1:]: int.from_bytes(data) for key, data in shard.store.scan(rows.NAME)}
+        require(all_ == shard.machine.incarnations, f"{shard.name}: it remembers other lives")
+        here = {key: life for key, life in all_.items() if world.control.has_key(key)}
         mine = {
             key: life
             for key, life in merge.items()
             if world.shard_map.shard_of(key) == shard.number
         }
         require(here == mine, f"{shard.name}: names are in other lives than at the merge actor")
-        require(here == shard.machine.incarnations, f"{shard.name}: it remembers other lives")
         for _, data in shard.store.scan(BY_PREFIX):
             member = prefix_member(data)
             require(
-                incarnation_of(member) == here.get(member[:KEY_BYTES], 0),
+                incarnation_of(member) == all_.get(member[:KEY_BYTES], 0),
                 f"{shard.name}: {member.hex()[:8]} is found by its text in a life that is over",
             )
 
 
-def _check_epochs(world: World) -> None:
-    """Members have aged at their shards as they have at the merge actor."""
+def _check_epochs(world: World, judge: Judge) -> None:
+    """Members have aged with their profile, and no others have; at shards as at the merge actor."""
     for key, data in world.merge.store.scan(journal.MEMBER):
         member, aged = key[1:], journal.decode_member(data).link_epoch
+        if not world.control.has_key(member[:KEY_BYTES]):
+            continue
+        named = ref(world.control.identifier(member[:KEY_BYTES]), incarnation_of(member))
+        expected = judge.aged.get(named, 0)
+        require(aged == expected, f"m: {member.hex()[:8]} aged at {aged}, not at {expected}")
         shard = world.shards[world.shard_map.shard_of(member)]
         here = rows.MemberRow.unpack(shard.store.get(rows.MEMBER + member) or b"").link_epoch
         require(here == aged, f"{shard.name}: {member.hex()[:8]} aged at {here}, not at {aged}")

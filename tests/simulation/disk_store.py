@@ -236,3 +236,4 @@ class DiskStore(Store):
     def _start_checkpoint(self) -> None:
         with patch.object(store_module, "threading", _Threads):
             super()._start_checkpoint()
+        self.disk.circumstances.meanwhile(self)

@@ -18,10 +18,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from tests.simulation.calls import Call, Part, Placed, Stream
+from tests.simulation.calls import Part, Stream
 from tests.simulation.deleting import Deletions
+from tests.simulation.joined import Parcel
 from tests.simulation.nodes import Node
-from tests.simulation.owed import anchor_of, clear_at, is_account, stream_of, sweep_owed
+from tests.simulation.owed import anchor_of, clear_at, stamp_of, sweep_owed
+from tests.simulation.promoting import (
+    begin,
+    place_accounts,
+    place_sides,
+    promote_again,
+    refuse,
+    take_stored,
+)
 from tests.simulation.traffic import client_event
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS
 from unify_grpc.machines.batch import pack_batch
@@ -33,6 +42,7 @@ from unify_grpc.placement.members import member_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.simulation.calls import Call, Placed
     from tests.simulation.clients import Caller
     from tests.simulation.world import World
     from unify_grpc.identity.identifiers import Identifier
@@ -63,6 +73,12 @@ class AckedSide(NamedTuple):
     drops: tuple[tuple[str, str, int], ...]
     """(type, value, reason)."""
     root: bytes
+    stamp_us: int
+    """Under which it was sent: the attempt's, or an earlier one's that is finished now."""
+
+    def is_of(self, stamp_us: int) -> bool:
+        """Whether it is about what was stored with a stamp, and not about what was before."""
+        return not self.is_duplicate and self.stamp_us == stamp_us
 
 
 class Gateway(Node):
@@ -75,6 +91,11 @@ class Gateway(Node):
     keeps_account_order = True
     clears_last = True
     follows_the_first = True
+    waits_for_all_before = True
+    promotes_all_again = True
+    keeps_account_turn = True
+    asks_earlier_anchors = True
+    keeps_to_what_is_held = True
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
@@ -130,7 +151,7 @@ class Gateway(Node):
                 for part in call.parts():
                     part.is_sent = False
                 self._clear(stream, call)
-            self._append(stream)
+            self.go_on(stream)
             self._hand_over(stream)
         self.deletions.ask_again()
 
@@ -141,7 +162,7 @@ class Gateway(Node):
         for stream in list(self.streams.values()):
             self._finish(stream)
 
-    def frame(self, attempt: Attempt, index: int, stream: int) -> Framed:
+    def frame(self, attempt: Attempt, index: int, stream: int, stamp_us: int) -> Framed:
         """Frames one event of an attempt; of what is refused there are no sides."""
         event, body = client_event(attempt.events[index])
         return frame_event(
@@ -149,7 +170,7 @@ class Gateway(Node):
             body,
             space=self.world.control.view(self.version),
             source=1,
-            received_us=self.stamp_us,
+            received_us=stamp_us,
             stream=stream,
         )
 
@@ -173,114 +194,107 @@ class Gateway(Node):
 
     def _begin(self, stream: Stream, attempt: Attempt) -> None:
         world = self.world
-        framed: list[Framed] = []
-        for index in range(len(attempt.events)):
+        if world.control.must_renew(self.version):
+            self.refresh_rules()
+        stamps = []
+        for _ in attempt.events:
             self.stamp_us = max(world.now_us + self.clock_error_us, self.stamp_us + 1)
-            framed.append(self.frame(attempt, index, stream.number))
-        call = Call(attempt, framed, {})
-        users = [
-            Placed(index, sides[0].identifiers[0], sides[0].frame)
-            for index, (sides, *_) in enumerate(framed)
-            if sides and not is_account(sides[0])
-        ]
-        call.users = self._place(users)
-        if not call.users or (call.has_accounts and not call.has_pairs):
-            self._place_accounts(call)
+            stamps.append(self.stamp_us)
+        call = stream.last = begin(self, stream, attempt, stamps)
         stream.calls.append(call)
-        self._append(stream)
+        self.go_on(stream)
         # Nothing else would answer a call that has nothing to be stored.
         self._finish(stream)
 
-    def _place(self, placed: list[Placed]) -> dict[int, Part]:
+    def place(self, call: Call, placed: list[Placed], *, asks: bool = False) -> list[Part]:
         """Returns sides by the shards of their anchors, in a fixed order."""
         world = self.world
         by_shard: dict[int, list[Placed]] = {}
         for each in placed:
             shard = world.shard_map.shard_of(world.control.key(each.anchor))
             by_shard.setdefault(shard, []).append(each)
-        return {
-            shard: Part(world.number().to_bytes(16, "big"), by_shard[shard])
+        return [
+            Part(
+                shard, world.number().to_bytes(16, "big"), call.version, by_shard[shard], asks=asks
+            )
             for shard in sorted(by_shard)
-        }
+        ]
 
-    def _place_accounts(self, call: Call) -> None:
-        """Decides what is to be stored of accounts: what users' sides say, where they do."""
-        placed = []
-        for index, framed in enumerate(call.framed):
-            if index in call.owed:
-                frame = call.owed[index][1].frame
-                if stream_of(frame) != stream_of(framed.sides[0].frame):
-                    key = anchor_of(frame), call.attempt.events[index].message_id
-                    self.world.strange_sides.add(key)
-                placed.append(Placed(index, anchor_of(frame), frame))
-            elif framed.sides and is_account(framed.sides[0]):
-                side = framed.sides[0]
-                placed.append(Placed(index, side.identifiers[0], side.frame))
-        call.accounts = self._place(placed)
-
-    def _append(self, stream: Stream) -> None:
+    def go_on(self, stream: Stream) -> None:
         """Sends what may be sent: to each shard the first of the stream that it did not answer."""
         busy: set[tuple[str, int]] = set()
         is_held_up = False
         for call in stream.calls:
-            self._append_parts(stream, call, USERS, call.users, busy)
-            if call.accounts is None:
-                is_held_up = is_held_up or (self.keeps_account_order and call.has_accounts)
-            elif not is_held_up:
+            promote_again(self, stream, call)
+            if not call.is_sent and not call.has_come(and_all_before=self.waits_for_all_before):
+                return
+            place_sides(self, call)
+            self._append_parts(stream, call, USERS, [*call.probes, *call.users], busy)
+            if not call.is_sent:
+                return
+            place_accounts(self, call)
+            if not is_held_up:
                 self._append_parts(stream, call, ACCOUNTS, call.accounts, busy)
+            is_held_up = is_held_up or (
+                self.keeps_account_order and call.has_accounts and not call.passed_accounts
+            )
 
     def _append_parts(
         self,
         stream: Stream,
         call: Call,
         collection: str,
-        parts: dict[int, Part],
+        parts: list[Part],
         busy: set[tuple[str, int]],
     ) -> None:
-        for number, part in parts.items():
-            if part.reply is not None:
+        for part in parts:
+            if part.is_answered:
                 continue
-            if not part.is_sent and not (self.queues_appends and (collection, number) in busy):
+            order = collection, part.shard
+            if not part.is_sent and not (self.queues_appends and order in busy):
                 part.is_sent = True
-                self._send_part(stream, call, number, part)
-            busy.add((collection, number))
+                self._send_part(stream, call, part)
+            busy.add(order)
 
-    def _send_part(self, stream: Stream, call: Call, number: int, part: Part) -> None:
+    def _send_part(self, stream: Stream, call: Call, part: Part) -> None:
         world = self.world
-        shard = world.shards[number]
-        rules = [(world.control.space, self.version)]
+        if world.post is not None:
+            world.post.send(Parcel(self, self.life, stream, call, part))
+            return
+        shard = world.shards[part.shard]
+        rules = [(world.control.space, part.version)]
         data = pack_batch(part.call_id, rules, [each.frame for each in part.placed])
         names = " ".join(call.attempt.events[each.event].message_id for each in part.placed)
+        kind = "ask" if part.asks else "append"
         world.call(
             self,
             shard,
-            f"append {int.from_bytes(part.call_id, 'big')} [{names}]",
+            f"{kind} {int.from_bytes(part.call_id, 'big')} [{names}]",
             lambda: shard.append(data),
-            lambda reply: self._on_appended(stream, call, number, part, reply),
+            lambda reply: self.on_appended(stream, call, part, reply),
         )
 
-    def _on_appended(
-        self, stream: Stream, call: Call, number: int, part: Part, reply: Append
-    ) -> None:
-        if part.reply is not None:
+    def on_appended(self, stream: Stream, call: Call, part: Part, reply: Append) -> None:
+        """Takes a shard's answer to a batch."""
+        if part.is_answered:
             return
         if reply.stale:
-            # Promoted again: all versions promote alike here, so the frames stay as they are.
-            self.refresh_rules()
-            part.is_sent = False
+            part.is_stale = True
+            refuse(call, part)
         else:
             part.reply = reply
-            self._note_owed(call, number, part)
-            if call.accounts is None and call.has_stored(USERS):
-                self._place_accounts(call)
-            self._start_clears(stream, call)
-            self._hand_over(stream)
-            self._finish(stream)
-        self._append(stream)
+            take_stored(self.world, call, part)
+            self._note_owed(call, part)
+        self.go_on(stream)
+        self._start_clears(stream, call)
+        self._hand_over(stream)
+        self._finish(stream)
 
-    def _note_owed(self, call: Call, number: int, part: Part) -> None:
+    def _note_owed(self, call: Call, part: Part) -> None:
         assert part.reply is not None
         for side in part.reply.owed:
+            if side.index in part.ignored:
+                continue
             event = part.placed[side.index].event
             frame = side.frame
             if not frame or not self.follows_the_first:
@@ -288,7 +302,10 @@ class Gateway(Node):
                 if len(sides) == 1:  # in a mutant only
                     continue
                 frame = set_life(sides[1].frame, side.member)
-            call.owed[event] = (number, replace(side, frame=frame))
+            call.owed[event] = (part.shard, replace(side, frame=frame))
+            if event not in call.accounts_placed and call.to_place_accounts is None:
+                # The rules of today name no account; what was stored before them does.
+                call.to_place_accounts = []
 
     def _start_clears(self, stream: Stream, call: Call) -> None:
         """Has marks cleared as soon as the accounts' sides are durable."""
@@ -316,7 +333,7 @@ class Gateway(Node):
         for collection in (USERS, ACCOUNTS):
             links: list[PendingLink] = []
             for call in stream.calls:
-                if collection == ACCOUNTS and not call.has_accounts and not call.accounts:
+                if collection == ACCOUNTS and not call.has_accounts and not call.links(ACCOUNTS):
                     continue
                 if not call.has_stored(collection):
                     break
@@ -353,7 +370,7 @@ class Gateway(Node):
     def _ack(self, call: Call) -> None:
         sides: list[list[AckedSide]] = [[] for _ in call.attempt.events]
         for part in call.parts():
-            for index, side in self._sides(part):
+            for index, side in self._sides(part) if part.reply is not None else ():
                 sides[index].append(side)
         self.answer(call, sides)
 
@@ -362,6 +379,8 @@ class Gateway(Node):
         assert reply is not None
         pending = {link.index: link for link in reply.pending}
         for at, placed in enumerate(part.placed):
+            if at in part.ignored:
+                continue
             status = reply.statuses[at]
             outcome, drops = status & ~DUPLICATE, reply.drops.get(at, [])
             root = reply.roots[20 * at : 20 * at + 20]
@@ -373,4 +392,6 @@ class Gateway(Node):
                     drops = [(*link.ids[index][1:], reason) for index, reason in decided.drops]
             is_duplicate = bool(status & DUPLICATE)
             told = tuple((type_, value, reason) for type_, value, reason in drops)
-            yield placed.event, AckedSide(placed.anchor, is_duplicate, outcome, told, root)
+            stamp_us = stamp_of(placed.frame)
+            side = AckedSide(placed.anchor, is_duplicate, outcome, told, root, stamp_us)
+            yield placed.event, side

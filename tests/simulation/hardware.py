@@ -107,9 +107,12 @@ class Hardware:
         if self.has_jumped:
             # Until what was stamped too early is past, and nobody is too young for a sweep.
             world.now_us += 2 * DAY_US
-        merge = world.merge
-        if merge.up:
-            merge.run(merge.write_again)
+        durable: list[ShardNode | MergeNode] = [*world.shards, world.merge]
+        for node in durable:
+            if node.up and isinstance(node.store, DiskStore):
+                node.run(node.store.run_thread)
+        if world.merge.up:
+            world.merge.run(world.merge.write_again)
 
     @staticmethod
     def checkpoint(node: ShardNode | MergeNode) -> None:
@@ -183,8 +186,8 @@ class Hardware:
             cast("DiskStore", disk.node.store).run_thread()
 
     def meanwhile(self, store: DiskStore) -> None:
-        """Lets a checkpoint go on beside the writer, who may be starting."""
-        if store.has_thread and self._happens(THREAD_RUNS):
+        """Lets a checkpoint go on beside the writer, who may be starting; healed, it does."""
+        if store.has_thread and (not self.is_faulty or self._happens(THREAD_RUNS)):
             store.run_thread()
 
     def around_commit(self, environment: Environment) -> None:

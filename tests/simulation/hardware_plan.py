@@ -45,6 +45,8 @@ SOUND = HardwareFaults(
     clock_jump=0,
     checkpoint_bytes=1 << 30,
 )
+
+
 def calmer(faults: HardwareFaults, part: int) -> HardwareFaults:
     """Returns faults of which those that come by themselves are rarer by a factor."""
     return replace(

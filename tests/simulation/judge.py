@@ -63,6 +63,11 @@ def _journal(world: World) -> Iterator[Decision | Ageing | Deletion]:
             yield deletions.decode_deletion(record[1:])
 
 
+def space_of(entry: Decision | Ageing | Deletion) -> int:
+    """Returns the space of an entry of the journal."""
+    return entry.command.space if isinstance(entry, Ageing | Deletion) else entry.space
+
+
 def last_seq(world: World) -> int:
     """Returns the seq of the last entry of the journal; 0 if there is none."""
     return max((each.seq for each in _journal(world)), default=0)
@@ -84,6 +89,8 @@ class Judge:
         """What was aged and is not deleted yet."""
         self.lives: dict[bytes, int] = {}
         """By key, of names past their first life."""
+        self.aged: dict[RefIdentifier, int] = {}
+        """When the profile last aged that an identifier was in: a seq."""
         self.hidden: dict[RefIdentifier, tuple[int, int]] = {}
         """What was deleted, to when its profile was created and its link time."""
 
@@ -111,6 +118,8 @@ class Judge:
         """Decides everything again."""
         for expected_seq, entry in enumerate(_journal(self.world), 1):
             require(entry.seq == expected_seq, f"{entry} has no place in the order")
+            if space_of(entry) != self.world.control.space:
+                continue
             if isinstance(entry, Ageing):
                 age(self, entry)
             elif isinstance(entry, Deletion):
@@ -128,7 +137,12 @@ class Judge:
             f"{at}: decided under old rules",
         )
         self.newest_rules = decision.rules_version
-        self._decide(decision, self.logs.events[at])
+        stored = self.logs.events[at]
+        require(
+            (decision.stamp_us, decision.time_us) == (stored.stamp_us, stored.time_us),
+            f"{at}: decided as if it had been received, or happened, at another time",
+        )
+        self._decide(decision, stored)
         self.decided[at] = decision
 
     def _decide(self, decision: Decision, stored: Stored) -> None:
@@ -198,8 +212,10 @@ class Judge:
         ledger = self.world.ledger
         if founded.stream == stored.stream and stored.at not in self.world.merge.strays:
             return founded.stamp_us < stored.stamp_us
-        told = ledger.told.get(self.logs.events[founded.at].key)
-        return told is not None and told[0].step < ledger.first_sent[stored.key]
+        told = ledger.told.get(self.logs.events[founded.at].key, [])
+        if not self.world.plan.knows_for_ever:
+            told = [each for each in told if each.side.is_of(founded.stamp_us)]
+        return bool(told) and told[0].step < ledger.first_sent[stored.key]
 
 
 class _Attempt:
@@ -301,7 +317,7 @@ def _foundings(world: World) -> Iterator[tuple[bytes, Founded]]:
     for shard in world.shards:
         for key, data in shard.store.scan(rows.MEMBER):
             row = rows.MemberRow.unpack(data)
-            if row.founded:
+            if row.founded and row.space == world.control.space:
                 at = (shard.number, row.founding_pos)
                 yield (
                     key[1:],

@@ -37,6 +37,7 @@ def age(judge: Judge, ageing: Ageing) -> None:
     require(owner is not None and gone in judge.profiles[owner], f"{name}: aged and not linked")
     assert owner is not None
     require(root_of(owner) == int.from_bytes(ageing.root), f"{name}: another profile was aged")
+    judge.aged.update(dict.fromkeys(judge.members(owner), ageing.seq))
 
 
 def _adopt(judge: Judge, ageing: Ageing, gone: RefIdentifier, name: str) -> None:

@@ -14,6 +14,7 @@ from unify_grpc.identity.identifiers import ACCOUNTS, Identifier
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.assembly import list_events, read_profile
 from unify_grpc.machines.reads import ListEvents
+from unify_grpc.machines.rows import NO_MEMBER
 from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class Ledger:
 
     def sent(self, attempt: Attempt) -> None:
         """Notes that a client sends these events now."""
+        control = self.world.control
         for sent in attempt.events:
-            for side in sent.sides:
+            for side in control.sides(sent):
                 key = (side[0], sent.message_id)
                 self.first_sent.setdefault(key, self.world.step)
                 variants = self.sent_as.setdefault(key, [])
@@ -98,19 +100,29 @@ class Ledger:
         for sent, told in zip(attempt.events, sides, strict=True):
             # What was stored before is answered as it was stored, with or without an account.
             if not any(side.is_duplicate for side in told):
-                require(len(told) == len(sent.sides), f"{sent.message_id}: a side is not answered")
+                counts = {
+                    len(world.control.promoted(sent, each).sides)
+                    for each in range(1, world.control.version + 1)
+                }
+                require(len(told) in counts, f"{sent.message_id}: a side is not answered")
             for side in told:
                 self._acked_side((side.anchor, sent.message_id), side, attempt)
             if attempt.resolved:
                 check_linked(world, sent.message_id, [side.anchor for side in told])
         world.note(f"acked {attempt.client.name} {attempt.request}")
 
+    def is_told(self, sent: Sent) -> bool:
+        """Whether somebody was told that this message is stored, where rules so far put it."""
+        control = self.world.control
+        promoted = [control.promoted(sent, each) for each in range(1, control.version + 1)]
+        return any((side[0], sent.message_id) in self.told for p in promoted for side in p.sides)
+
     def _acked_side(self, key: MessageKey, side: AckedSide, attempt: Attempt) -> None:
         require(
             side.outcome != PENDING or not attempt.resolved,
             f"{key}: RESOLVED while its link is pending",
         )
-        for earlier in self.told.get(key, []):
+        for earlier in self.told.get(key, []) if self.world.plan.knows_for_ever else ():
             told = earlier.side
             if PENDING in {told.outcome, side.outcome}:
                 continue
@@ -121,11 +133,17 @@ class Ledger:
         self.told.setdefault(key, []).append(Told(self.world.step, side, attempt.resolved))
         if side.outcome == PENDING:
             return
+        if side.root == NO_MEMBER:
+            require(not side.outcome, f"{key}: linked, and on no profile")
+            return
         self.roots[side.root] = None
-        stored = self._read_stored(key)
+        stored = self._read_stored(key, side)
+        if stored is None:
+            return
         identifiers = identifiers_of(stored)
         if not side.is_duplicate:
-            sides = [list(each) for sent in self.sent_as[key] for each in sent.sides]
+            control = self.world.control
+            sides = [list(each) for sent in self.sent_as[key] for each in control.sides(sent)]
             require(identifiers in sides, f"{key}: stored with {identifiers}")
         dropped = {(type_, value) for type_, value, _ in side.drops}
         kept = [each for each in identifiers if (each.type, each.value) not in dropped]
@@ -142,7 +160,8 @@ class Ledger:
         world = self.world
         name = world.control.key(identifier)
         count = len(self._find(name, key) or [])
-        require(count == 1, f"{key}: {count} times in what {identifier.value} shows")
+        fits = count == 1 if world.plan.knows_for_ever else count > 0
+        require(fits, f"{key}: {count} times in what {identifier.value} shows")
         gathered, listed = self._shown_by(name)
         for each, life in kept.lives.items():
             is_present = life == self.deletions.life(each)
@@ -162,8 +181,11 @@ class Ledger:
         gathered = {(part.type, part.value) for part in profile.parts}
         return gathered, {(part.type, part.value) for part in profile.identifiers}
 
-    def _read_stored(self, key: MessageKey) -> StoredEvent:
-        """Finds the event in the history that its anchor shows, in any of its lives, once."""
+    def _read_stored(self, key: MessageKey, side: AckedSide) -> StoredEvent | None:
+        """Finds the event in the history that its anchor shows, in any of its lives, once.
+
+        None: it took effect again after the dedupe window, and several may be meant.
+        """
         name, present = self.world.control.key(key[0]), self.deletions.life(key[0])
         names = [member_of(name, life) for life in range(present + 1)] if present else [name]
         here: list[StoredEvent] = []
@@ -171,8 +193,12 @@ class Ledger:
             found = self._find(each, key)
             require(present or found is not None, f"{key}: acked, but its anchor shows nothing")
             here += [event for event in found or [] if event.member == member_of(name, life)]
-        require(len(here) == 1, f"{key}: {len(here)} times in what its anchor shows")
-        return here[0]
+        if self.world.plan.knows_for_ever:
+            require(len(here) == 1, f"{key}: {len(here)} times in what its anchor shows")
+            return here[0]
+        meant = [each for each in here if is_meant(side, each.stamp_us, self.world.plan.dedupe_us)]
+        require(meant, f"{key}: acked, and not in what its anchor shows")
+        return meant[0] if len(meant) == 1 else None
 
     @once_a_step
     def _find(self, name: bytes, key: MessageKey) -> list[StoredEvent] | None:
@@ -189,6 +215,13 @@ class Ledger:
             for each in found[1]
             if (each.member[:KEY_BYTES], each.message_id) == (anchor, key[1])
         ]
+
+
+def is_meant(side: AckedSide, stamp_us: int, dedupe_us: int) -> bool:
+    """Whether an answer may be about what was stored with a stamp: its own, or one it repeats."""
+    if not side.is_duplicate:
+        return side.is_of(stamp_us)
+    return side.stamp_us - stamp_us <= dedupe_us
 
 
 def identifiers_of(stored: StoredEvent) -> list[Identifier]:

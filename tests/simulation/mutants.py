@@ -56,6 +56,7 @@ from tests.simulation.mutant_shard import (
     unversioned_binding,
     unversioned_profile,
 )
+from tests.simulation.space_mutants import SPACE_MUTANTS
 from tests.simulation.storage_mutants import STORAGE_MUTANTS
 from tests.simulation.world import Parts
 from unify_grpc.machines import append_pairs, append_run, merge_machine, owed_sides, shard_machine
@@ -351,5 +352,6 @@ MUTANTS = (
     ),
     *BACKUP_MUTANTS,
     *DELETION_MUTANTS,
+    *SPACE_MUTANTS,
     *STORAGE_MUTANTS,
 )

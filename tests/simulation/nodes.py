@@ -93,6 +93,8 @@ class ShardNode(Node):
     def __init__(self, world: World, number: int) -> None:
         super().__init__(world, f"s{number}")
         self.number = number
+        self.reported: set[bytes] = set()
+        """Members that founded a profile no decision knew of, as answers to pushes said."""
         self.store: WorldStore = world.hardware.new_store(self)
         self._load()
 
@@ -115,7 +117,9 @@ class ShardNode(Node):
 
     def push(self, data: bytes) -> list[Void]:
         """Applies rows of the merge actor."""
-        return self._execute(self.machine.push(data))
+        voids = self._execute(self.machine.push(data))
+        self.reported.update(void.member for void in voids)
+        return voids
 
     def look_up(self, keys: Sequence[bytes]) -> list[LookedUp]:
         """Answers the merge actor's look-up."""
@@ -150,6 +154,7 @@ class ShardNode(Node):
     def _load(self) -> None:
         world = self.world
         self.machine = world.parts.shard_machine(self.number, self.store, dedupe_window_days=30)
+        self.machine.dedupe_window_us = world.plan.dedupe_us
         self.machine.load()
         self.reader = ShardReader(
             self.number, world.shard_map, self.store, self.machine.incarnations
@@ -311,20 +316,23 @@ class MergeNode(Node):
                     lambda: shard.push(push),
                     lambda voids: self._on_pushed(number, push_number, voids),
                 )
-            case AskRules(_, version):
+            case AskRules(number, version):
+                control = next(
+                    each.control for each in world.spaces if each.control.space == number
+                )
                 world.call(
                     self,
-                    world.control,
+                    control,
                     f"rules {version}",
-                    world.control.newest,
+                    control.newest,
                     lambda newest: self.adopt_rules(*newest),
                 )
             case Answer(request, decided):
                 self._answer(request, decided)
             case DeleteAnswer(request, deleted):
-                if not (deleted.refusal and self.is_outdated):
-                    world.ledger.deletions.judged(self.deleting[request], deleted)
                 gateway, life = self.callers[request]
+                if not (deleted.refusal and self.is_outdated):
+                    gateway.world.ledger.deletions.judged(self.deleting[request], deleted)
                 world.send(
                     f"deleted {request}",
                     gateway,
@@ -332,9 +340,8 @@ class MergeNode(Node):
                     life,
                 )
 
-    def adopt_rules(self, version: int, document: bytes) -> None:
-        """Takes rules over."""
-        space = self.world.control.space
+    def adopt_rules(self, space: int, version: int, document: bytes) -> None:
+        """Takes a space's rules over."""
         number = self.store.next_number
         self.execute(self.machine.adopt_rules(space, version, document, number))
 

@@ -35,6 +35,11 @@ def stream_of(frame: bytes) -> int:
     return _open(frame).frame(0).stream
 
 
+def stamp_of(frame: bytes) -> int:
+    """Returns the stamp of a frame."""
+    return _open(frame).frame(0).stamp_us
+
+
 def _open(frame: bytes) -> Batch:
     return Batch(pack_batch(bytes(16), [], [frame]))
 
@@ -70,7 +75,8 @@ def sweep_owed(gateway: Gateway, before_us: int) -> None:
 
 def _take(gateway: Gateway, number: int, sides: list[OwedSide]) -> None:
     for side in sides:
-        if not gateway.has_in_hand(number, side.position):
+        is_own = side.space == gateway.world.control.space
+        if is_own and not gateway.has_in_hand(number, side.position):
             _store(gateway, number, side)
 
 

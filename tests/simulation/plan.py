@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.simulation.backup_plan import BackupPlan, draw_backup
 from tests.simulation.hardware_plan import SOUND, HardwareFaults, draw_hardware
+from tests.simulation.plan_spaces import widen
 
 TYPES = ("user_id", "email", "w", "x")
 """The types of users' identifiers, by priority."""
@@ -16,6 +17,7 @@ SHAPES = ("mixed", "mixed", "hot", "chains", "stars", "alone")
 WINDOW_S = 60
 CLIENT_PATIENCE_STEPS = 120
 NO_LIMIT = 100_000
+DEDUPE_US = 30 * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +88,32 @@ class Plan:
     hardware: HardwareFaults = SOUND
     backup: BackupPlan | None = None
     """When somebody asks for a backup; None: nobody does."""
+    space: int = 1
+    """Its number, as control counts them."""
+    further: tuple[Plan, ...] = ()
+    """The same of each other space; what is not a space's own is the first one's."""
+    moves_anchors: bool = False
+    """Whether versions of the rules promote differently."""
+    aliases: float = 0
+    """Share of alias calls."""
+    dedupe_us: int = DEDUPE_US
+    """For how long messages are recognised, by their stamps."""
+    replays: bool = False
+    """Whether all input is sent again at the end."""
+
+    @property
+    def knows_for_ever(self) -> bool:
+        """Whether no message ever takes effect again."""
+        return self.dedupe_us == DEDUPE_US
 
 
 def draw(seed: int) -> Plan:
     """Returns the plan of a seed."""
+    return widen(draw_plain(seed))
+
+
+def draw_plain(seed: int) -> Plan:
+    """Returns the same without what `plan_spaces` draws: one space, whose rules promote alike."""
     rng = Random(f"plan {seed}")
     clients = rng.randint(1, 4)
     shards = rng.choice((1, 2, 2, 3, 3, 4))

@@ -29,7 +29,7 @@ class Seen:
         self.members: set[bytes] = set()
         self.hidden: frozenset[bytes] = frozenset()
         self.gathered: set[bytes] = set()
-        self.events: set[tuple[bytes, str]] = set()
+        self.events: set[tuple[bytes, str, int]] = set()
 
 
 class Reader(Node):
@@ -163,11 +163,12 @@ class Reader(Node):
         return self.world.ledger.deletions.shard_life(self.identifier)
 
     def _check_events(self, listed: list[Any], seen: Seen, name: str) -> None:
-        events = {(each.member, each.message_id) for each in listed}
+        again = 0 if self.world.plan.knows_for_ever else 1
+        events = {(each.member, each.message_id, again * each.stamp_us) for each in listed}
         require(len(events) == len(listed), f"{self.name}: {name} shows an event twice")
         require(seen.events <= events, f"{self.name}: {name} lost an event")
         seen.events = events
-        names = {(member[:KEY_BYTES], message_id) for member, message_id in events}
+        names = {(member[:KEY_BYTES], message_id) for member, message_id, _ in events}
         for anchor, message_id in self.must_show:
             require(
                 (self.world.control.key(anchor), message_id) in names,

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.simulation.violation import require
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
-from unify_grpc.machines.batch import EVENT_TYPES, FLAG_ACCOUNT_SIDE, Batch
+from unify_grpc.machines.batch import (
+    EVENT_TYPES,
+    FLAG_ACCOUNT_SIDE,
+    FLAG_COUNTERPART,
+    FLAG_HISTORY,
+    Batch,
+)
 from unify_grpc.machines.links import Push, decoder
 from unify_grpc.placement.members import KEY_BYTES, incarnation_of, member_of
 
@@ -38,6 +44,10 @@ class Stored(NamedTuple):
     rules_version: int
     member: bytes
     """Of the anchor: in the life that its name was in then."""
+    is_history: bool
+    """Whether it links nothing and founds nothing: an alias where rules link none."""
+    is_pair: bool
+    """Whether it is a side of an event that has another."""
 
     @property
     def key(self) -> MessageKey:
@@ -46,13 +56,19 @@ class Stored(NamedTuple):
 
 
 class Logs:
-    """All events of all logs, and the links that were cleared."""
+    """All events of one space in all logs, and its links that were cleared."""
 
     def __init__(self, world: World) -> None:
+        self.space = world.control.space
         self.events: dict[LinkKey, Stored] = {}
+        self.by_key: dict[MessageKey, list[Stored]] = {}
+        """The same; of one shard, so in the order they were stored."""
+        self.of_others: set[LinkKey] = set()
+        """Events of other spaces."""
         self.cleared: set[LinkKey] = set()
         for shard in world.shards:
             self._read(shard)
+        self.cleared -= self.of_others
 
     def _read(self, shard: ShardNode) -> None:
         newest = 0
@@ -71,13 +87,18 @@ class Logs:
                 for each in range(count)
             }
             batch = Batch(record, _HEAD.size + count * _DUPLICATE.size)
-            for _, version in batch.rules:
+            for _, version in (each for each in batch.rules if each[0] == self.space):
                 require(version >= newest, f"{shard.name}: stored under rules {version} < {newest}")
                 newest = version
             for index in range(len(batch.offsets)):
-                if index not in duplicates:
-                    stored = _stored(shard.number, number, batch, index, lives)
-                    self.events[stored.at] = stored
+                if index in duplicates:
+                    continue
+                if batch.frame(index).space != self.space:
+                    self.of_others.add((shard.number, number << 16 | index))
+                    continue
+                stored = _stored(shard.number, number, batch, index, lives)
+                self.events[stored.at] = stored
+                self.by_key.setdefault(stored.key, []).append(stored)
 
 
 def _follow(lives: dict[bytes, int], push: Push) -> None:
@@ -102,6 +123,8 @@ def _stored(shard: int, number: int, batch: Batch, index: int, lives: dict[bytes
         frame.time_us,
         frame.stamp_us,
         frame.stream,
-        max(version for _, version in batch.rules),
+        max(version for space, version in batch.rules if space == frame.space),
         member_of(key, lives.get(key, 0)),
+        bool(frame.flags & FLAG_HISTORY),
+        bool(frame.flags & FLAG_COUNTERPART),
     )

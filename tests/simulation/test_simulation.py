@@ -14,7 +14,7 @@ from tests.simulation.checkers import check
 from tests.simulation.gateway import Attempt
 from tests.simulation.judge import decisions_of
 from tests.simulation.minimising import run_or_tell
-from tests.simulation.plan import CALM, draw
+from tests.simulation.plan import CALM, draw, draw_plain
 from tests.simulation.run import ScheduleFailed, relevant, run_seed
 from tests.simulation.stored import Logs
 from tests.simulation.traffic import Traffic
@@ -176,7 +176,7 @@ def test_the_trace_shown_is_the_end_and_what_was_named() -> None:
 
 def _one_after_another(seed: int, shards: int) -> World:
     """A world that was sent its requests one at a time, each only when all before were at rest."""
-    plan = draw(seed)
+    plan = draw_plain(seed)
     requests = Traffic(replace(plan, requests=15), 0).requests()
     world = World(
         replace(plan, shards=shards, slow_shard=0, requests=0, readers=0, deletions=0, faults=CALM)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tests.simulation.plan import ACCOUNT_TYPES, TYPES, Plan
+from tests.simulation.shapes import ORDERED_SHAPES, Shapes, named
 from unify_grpc.identity.events import ClientEvent
-from unify_grpc.identity.identifiers import ACCOUNTS, USERS, Identifier
+from unify_grpc.identity.identifiers import ACCOUNTS, Identifier
 from unify_grpc.machines.batch import Body
 
 FIRST_EVENT_US = 1_700_000_000_000_000
@@ -24,17 +25,14 @@ class Sent(NamedTuple):
 
     message_id: str
     type: str
-    """identify, track or group."""
+    """identify, track, group or alias."""
     users: tuple[Identifier, ...]
-    """In the order of the rules' priorities, which all versions share."""
+    """In the order of the first rules' priorities; `control.sides` says what is stored of them."""
     accounts: tuple[Identifier, ...]
     time_us: int
     traits: tuple[tuple[str, int | None], ...]
-
-    @property
-    def sides(self) -> tuple[tuple[Identifier, ...], ...]:
-        """The identifiers under each of its anchors, the user's side first."""
-        return tuple(side for side in (self.users, self.accounts) if side)
+    previous_id: str = ""
+    """An alias's; it has one user id, and nothing else."""
 
 
 class Request(NamedTuple):
@@ -51,7 +49,9 @@ class Traffic:
     def __init__(self, plan: Plan, client: int) -> None:
         self.plan = plan
         self.client = client
-        self.rng = Random(f"traffic {plan.seed} {client}")
+        of_space = f" of space {plan.space}" if plan.space > 1 else ""
+        self.rng = Random(f"traffic {plan.seed} {client}{of_space}")
+        self.shapes = Shapes(plan, client)
         shared = Random(f"combinations {plan.seed}")
         self.combinations = [self._mixed(shared) for _ in range(3)]
         self.count = 0
@@ -77,6 +77,9 @@ class Traffic:
             message_id = f"careless-{rng.randrange(CARELESS_IDS)}"
         users = tuple(sorted(set(self._identifiers()), key=priority))
         accounts: tuple[Identifier, ...] = ()
+        if self.shapes.is_alias():
+            user_id, previous_id = self.shapes.alias()
+            return Sent(message_id, "alias", (user_id,), (), self._time_us(), (), previous_id)
         kind = rng.choice(("track", "identify"))
         if rng.random() < plan.groups:
             kind = "group"
@@ -88,6 +91,8 @@ class Traffic:
     def altered(self, sent: Sent) -> Sent:
         """Returns another event with the same message id, as a careless caller sends it."""
         other = self.event()
+        if other.type == "alias":
+            return other._replace(message_id=sent.message_id)
         keep_anchor = sent.users[:1] if self.rng.random() < 0.8 else ()
         users = tuple(sorted({*keep_anchor, *other.users}, key=priority))
         return other._replace(message_id=sent.message_id, users=users)
@@ -114,6 +119,8 @@ class Traffic:
 
     def _identifiers(self) -> list[Identifier]:
         rng, shape = self.rng, self.plan.shape
+        if shape in ORDERED_SHAPES:
+            return self.shapes.identifiers()
         if rng.random() < 0.3 or shape == "alone":
             alone = [self._one(rng, rng.choice(TYPES))]
             if shape != "alone" or rng.random() < 0.6:
@@ -122,21 +129,21 @@ class Traffic:
             return list(rng.choice(self.combinations))
         if shape == "chains" and rng.random() < 0.8:
             type_, first = rng.choice(TYPES[2:]), rng.randrange(self.plan.values)
-            return [_identifier(type_, first), _identifier(type_, first + 1)]
+            return [named(type_, first), named(type_, first + 1)]
         if shape == "stars" and rng.random() < 0.8:
-            return [_identifier("user_id", rng.randrange(2)), self._one(rng, rng.choice(TYPES[1:]))]
+            return [named("user_id", rng.randrange(2)), self._one(rng, rng.choice(TYPES[1:]))]
         return self._mixed(rng)
 
     def _mixed(self, rng: Random) -> list[Identifier]:
         return [self._one(rng, rng.choice(TYPES)) for _ in range(rng.randint(2, 4))]
 
     def _one(self, rng: Random, type_: str) -> Identifier:
-        return _identifier(type_, rng.randrange(self.plan.values))
+        return named(type_, rng.randrange(self.plan.values))
 
 
 def priority(identifier: Identifier) -> tuple[int, str]:
     """The sort key of an event's identifiers: its type's priority, then its place in the event."""
-    return _RANK[identifier.type], identifier.value
+    return _RANK.get(identifier.type, len(_RANK)), identifier.value
 
 
 def client_event(sent: Sent) -> tuple[ClientEvent, Body]:
@@ -146,6 +153,16 @@ def client_event(sent: Sent) -> tuple[ClientEvent, Body]:
         for each in (*sent.users, *sent.accounts)
         if each.type != "group_id"
     ]
+    if sent.type == "alias":
+        (user_id,) = sent.users
+        event = ClientEvent(
+            type=sent.type,
+            message_id=sent.message_id,
+            user_id=user_id.value,
+            previous_id=sent.previous_id,
+            original_timestamp_us=sent.time_us,
+        )
+        return event, Body(sent.message_id, user_id=user_id.value, previous_id=sent.previous_id)
     group = next((each.value for each in sent.accounts if each.type == "group_id"), None)
     traits: dict[str, Any] | None = dict(sent.traits) or None
     event = ClientEvent(
@@ -159,8 +176,3 @@ def client_event(sent: Sent) -> tuple[ClientEvent, Body]:
     )
     packed = msgspec.json.encode(traits) if traits else b""
     return event, Body(sent.message_id, event.name or "", packed)
-
-
-def _identifier(type_: str, number: int) -> Identifier:
-    value = f"u{number}@example.com" if type_ == "email" else f"{type_[0]}{number}"
-    return Identifier(USERS, type_, value)

@@ -14,16 +14,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tests.simulation.backups import Backups
-from tests.simulation.clients import Caller, StreamClient, UnaryClient
-from tests.simulation.control import Control
-from tests.simulation.deleters import Deleter
 from tests.simulation.disk_store import DiskStore
 from tests.simulation.gateway import Gateway
 from tests.simulation.hardware import Hardware
-from tests.simulation.ledger import Ledger, MessageKey
+from tests.simulation.joined import Post
 from tests.simulation.nodes import MergeNode, Node, ShardNode
 from tests.simulation.plan import CALM, Plan
-from tests.simulation.readers import Reader
+from tests.simulation.replays import replay_input
+from tests.simulation.spaces import divide
 from tests.simulation.violation import Violation, require
 from unify_grpc.machines.backup_part import BackupPart
 from unify_grpc.machines.merge_machine import MergeMachine
@@ -34,12 +32,15 @@ from unify_grpc.storage.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from tests.simulation.clients import Caller
+    from tests.simulation.control import Control
+    from tests.simulation.ledger import Ledger, MessageKey
+    from tests.simulation.readers import Reader
     from tests.simulation.stores import WorldStore
     from unify_grpc.machines.deletions import Deleted
     from unify_grpc.machines.links import Decided
 
 T = TypeVar("T")
-GATEWAYS = 2
 FIRST_NOW_US = 1_800_000_000_000_000
 DRAIN_STEPS_MAX = 40_000
 FAULTY_STEPS_MAX = 200_000
@@ -47,6 +48,8 @@ FAULTY_STEPS_MAX = 200_000
 and nothing is promised but that it is right when it comes.
 """
 QUIET_ROUNDS_MAX = 30
+RULES_STIR = 0.01
+"""Chance that rules change in a step beyond what happens anyway, where that moves anchors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,21 @@ class Message:
 
 
 class World:
-    """Everything there is under one plan."""
+    """Everything there is under one plan.
+
+    What belongs to one space is set by `spaces.divide`: of several it is the first one's, or all
+    spaces' together where it lists callers, readers and gateways.
+    """
+
+    of_space = ""
+    """Ends the names of what belongs to one space of several."""
+    ledger: Ledger
+    control: Control
+    gateways: list[Gateway]
+    clients: list[Caller]
+    readers: list[Reader]
+    strange_sides: set[MessageKey]
+    """Accounts' sides that a sweep or another stream sent: no order is promised of them."""
 
     def __init__(self, plan: Plan, parts: Parts | None = None) -> None:
         self.plan = plan
@@ -100,22 +117,13 @@ class World:
         self.running: Node | None = None
         """Whose turn it is."""
         self.hardware = Hardware(self)
-        self.ledger = Ledger(self)
         self.shard_map = ShardMap(plan.shards)
-        self.control = Control(self)
         self.shards = [self.parts.shard_node(self, number) for number in range(plan.shards)]
         self.slow_shard = self.shards[plan.slow_shard]
         self.merge = self.parts.merge_node(self)
-        self.gateways = [self.parts.gateway(self, f"g{each}") for each in range(GATEWAYS)]
-        self.clients: list[Caller] = [
-            (StreamClient if plan.streaming[each] else UnaryClient)(self, each)
-            for each in range(plan.clients)
-        ]
-        if plan.deletions:
-            self.clients.append(Deleter(self, plan.deletions))
-        self.strange_sides: set[MessageKey] = set()
-        """Accounts' sides that a sweep or another stream sent: no order is promised of them."""
-        self.readers = [Reader(self, each) for each in range(plan.readers)]
+        self.post = Post(self) if plan.further else None
+        self.rules_rng = self.stream(f"spaces rules {plan.seed}")
+        self.spaces: list[World] = divide(self)
         self.backups = Backups(self)
 
     # -- what nodes ask of the world ----------------------------------------------------------
@@ -198,6 +206,8 @@ class World:
             self._pass_time()
             self._any_step()
         self.settle()
+        if self.plan.replays:
+            replay_input(self)
 
     def run_until(self, is_done: Callable[[], bool]) -> None:
         """Runs with faults until something holds; `Violation` if it never does."""
@@ -230,6 +240,8 @@ class World:
     def _any_step(self) -> None:
         rng, faults = self.rng, self.faults
         self.hardware.step()
+        if self.plan.moves_anchors and self.rules_rng.random() < RULES_STIR:
+            self._change_rules(self.rules_rng.choice(self.spaces))
         if self.happens(faults.crash):
             self._crash(rng.choice(self._durable()))
         if self.happens(faults.crash_gateway):
@@ -249,8 +261,7 @@ class World:
             self.note("checkpoint")
             self.hardware.checkpoint(rng.choice(self._durable()))
         elif draw < 0.99:
-            if not self.backups.holds(self.control):
-                self.control.change_rules()
+            self._change_rules(rng.choice(self.spaces) if self.plan.further else self)
         elif draw < 0.995:
             rng.choice(self.gateways).refresh_rules()
         elif self.plan.sweep_after_us is not None and self.merge.up:
@@ -259,6 +270,10 @@ class World:
             gateway = rng.choice(self.gateways)
             if gateway.up:
                 gateway.run(lambda: gateway.sweep(before_us))
+
+    def _change_rules(self, space: World) -> None:
+        if not self.backups.holds(space.control):
+            space.control.change_rules()
 
     def _crash(self, node: Node) -> None:
         if node.up:

@@ -244,7 +244,9 @@ class AppendRun:
         """Adopts the newest rules the shard is shown."""
         for space, version in self.batch.rules:
             known = self.machine.spaces.get(space)
-            adopted = adopt(known, version, self.batch.searchable(space))
+            batch = self.batch
+            names = batch.searchable(space) if batch.says_searchable(space) else None
+            adopted = adopt(known, version, names)
             if adopted is not known:
                 self.working.put(rows.space_key(space), rows.encode(adopted))
 

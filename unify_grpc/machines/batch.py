@@ -238,6 +238,10 @@ class Batch:
         """Returns the names of the traits that the space's profiles are found by."""
         return _decode_names(self._names).get(space, _NO_NAMES) if self._names else _NO_NAMES
 
+    def says_searchable(self, space: int) -> bool:
+        """Whether the batch says by which traits the space's profiles are found, be it by none."""
+        return bool(self._names) and space in _decode_names(self._names)
+
     def frame(self, index: int) -> Frame:
         """Returns the fixed fields of one frame."""
         return Frame._make(FRAME.unpack_from(self.data, self.start + self.offsets[index]))

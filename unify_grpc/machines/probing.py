@@ -21,9 +21,11 @@ from unify_grpc.machines.batch import (
     encode_body,
     pack_frame,
 )
-from unify_grpc.machines.framing import alias_anchor
+from unify_grpc.machines.framing import EarlierRules, alias_anchor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from unify_grpc.identity.identifiers import Identifier
     from unify_grpc.identity.rules import Rules
     from unify_grpc.machines.framing import SpaceView
@@ -38,6 +40,26 @@ class Probe(NamedTuple):
     collection: str
     key: bytes
     frame: bytes
+
+
+def earlier_rules(
+    newest: Rules, before: Iterable[tuple[Rules, int]], *, known_us: int
+) -> tuple[EarlierRules, ...]:
+    """Returns the rules under which messages may be known by other anchors than under the newest.
+
+    Of those that promote alike only the last counts.
+
+    Args:
+        newest: that hold.
+        before: those that held, the newest first, and when each was replaced.
+        known_us: for how long after that a message stored under them may still be known: as long
+            as messages are recognised, and as gateways may go by rules that were replaced.
+    """
+    earlier: list[EarlierRules] = []
+    for rules, replaced_us in before:
+        if not any(rules.promotes_like(each) for each in (newest, *(e.rules for e in earlier))):
+            earlier.append(EarlierRules(rules, replaced_us + known_us))
+    return tuple(earlier)
 
 
 def probes_of(

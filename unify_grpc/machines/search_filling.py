@@ -37,28 +37,29 @@ encode_slice = msgspec.msgpack.Encoder().encode
 decode_slice = msgspec.msgpack.Decoder(Slice).decode
 
 
-def adopt(known: SpaceRow | None, version: int, names: frozenset[str]) -> SpaceRow:
+def adopt(known: SpaceRow | None, version: int, names: frozenset[str] | None) -> SpaceRow:
     """Returns what a shard knows of a space after a batch; `known` itself if that is the same.
 
     Args:
         known: before; None: the space is new here, so nothing is stored yet.
         version: of its rules.
-        names: of its searchable traits; empty: the batch does not say.
+        names: of its searchable traits; None: the batch does not say.
     """
     if known is None:
-        return SpaceRow(rows.FORMAT, version, 0, sorted(names))
+        return SpaceRow(rows.FORMAT, version, 0, sorted(names or ()))
     version = max(version, known.rules_version)
-    if not names or names == frozenset(known.searchable):
+    if names is None or names == frozenset(known.searchable):
         if version == known.rules_version:
             return known
         return msgspec.structs.replace(known, rules_version=version)
     added = names.difference(known.searchable)
+    filling = names.intersection(added.union(known.filling))
     return msgspec.structs.replace(
         known,
         rules_version=version,
         searchable=sorted(names),
-        filling=sorted(added.union(known.filling)),
-        filled_to=b"" if added else known.filled_to,
+        filling=sorted(filling),
+        filled_to=b"" if added or not filling else known.filled_to,
     )
 
 

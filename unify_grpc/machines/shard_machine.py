@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from unify_grpc.machines.rows import SpaceRow
 
-MACHINE_VERSION: Final = 2
+MACHINE_VERSION: Final = 3
 """Of what `replay` makes of a record; a log tail of another version is refused."""
 PUSH_RECORD: Final = b"P"
 SLICE_RECORD: Final = b"F"

@@ -29,6 +29,7 @@ from unify_grpc.machines.control_records import (
 )
 from unify_grpc.machines.framing import EarlierRules, MarkMaker, SpaceView
 from unify_grpc.machines.gateway_leases import LEASE_S
+from unify_grpc.machines.probing import earlier_rules
 from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.errors import (
     CredentialInvalidError,
@@ -52,6 +53,8 @@ UNKNOWN_RENEWAL_PAUSE_S = 0.2
 """Unknown keys make the gateway ask control at most this often."""
 SPREADING_PAUSE_S = 0.02
 CREDENTIAL_CHARS_MAX = 200
+_LEASE_US = int(2 * LEASE_S * 1_000_000)
+"""Twice that: clocks of gateways and of control differ."""
 _NO_CONTROL = "The part of the service that knows who may call does not answer; try again."
 
 
@@ -281,15 +284,14 @@ def _open_space(entry: SpaceEntry, known: Space | None, window_us: int) -> Space
 def _earlier_rules(entry: SpaceEntry, newest: Rules, window_us: int) -> tuple[EarlierRules, ...]:
     """Returns the rules under which messages may be known by other anchors than under the newest.
 
-    Of those that promote alike only the last counts.
+    A gateway that has not heard of a change goes by the rules before it for `LEASE_S` at most.
     """
-    earlier: list[EarlierRules] = []
+    before = []
     for version, replaced_us in entry.earlier:
         document = msgspec.json.decode(version.document)
         rules = Rules.from_document(document, version.version).meeting(entry.met_types)
-        if not any(rules.promotes_like(each) for each in (newest, *(e.rules for e in earlier))):
-            earlier.append(EarlierRules(rules, replaced_us + window_us))
-    return tuple(earlier)
+        before.append((rules, replaced_us))
+    return earlier_rules(newest, before, known_us=window_us + _LEASE_US)
 
 
 def _holds(credential: Credential) -> bool:

@@ -21,7 +21,7 @@ from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.refused_event import RefusedEvent, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from unify_grpc.machines.links import Decided, PendingLink
     from unify_grpc.service.arrivals import Arrivals
@@ -199,6 +199,8 @@ class Run:
                 key = owed.frame[FRAME_BYTES : FRAME_BYTES + KEY_BYTES]
                 placed.append(Placed(index, ACCOUNTS, key, owed.frame))
                 continue
+            if index in self._sides:
+                continue  # held by an anchor of earlier rules, which name no account
             sides = self.framed[index].sides
             if sides and sides[0].identifiers[0].collection == ACCOUNTS:
                 placed.append(Placed(index, ACCOUNTS, sides[0].key, sides[0].frame))
@@ -296,13 +298,18 @@ class Run:
 
     def probed(self, placed: Sequence[Placed], stored: Stored) -> None:
         """Takes a shard's answer to probes: what is held was stored by an earlier attempt."""
+        others = set()
         for at, (index, collection, key, _) in enumerate(placed):
-            if stored.statuses[at] != NOT_HELD and index not in self._sides:
-                self._sides[index] = [_SideOutcome(collection, stored, at)]
-                self._rejected.pop(index, None)
-                if collection == ACCOUNTS:
-                    self._accounts[index] = member_of(key, stored.lives.get(at, 0))
-        self._take_rest(placed, stored)
+            if stored.statuses[at] == NOT_HELD:
+                continue
+            if index in self._sides:
+                others.add(at)
+                continue
+            self._sides[index] = [_SideOutcome(collection, stored, at)]
+            self._rejected.pop(index, None)
+            if collection == ACCOUNTS:
+                self._accounts[index] = member_of(key, stored.lives.get(at, 0))
+        self._take_rest(placed, stored, others)
 
     def stored(self, placed: Sequence[Placed], stored: Stored) -> None:
         """Takes a shard's answer for the sides placed there."""
@@ -318,14 +325,23 @@ class Run:
                 self._accounts[index] = member_of(key, stored.lives.get(at, 0))
         self._take_rest(placed, stored)
 
-    def _take_rest(self, placed: Sequence[Placed], stored: Stored) -> None:
-        """Takes what follows from a shard's answer: owed sides and pending links."""
+    def _take_rest(
+        self, placed: Sequence[Placed], stored: Stored, others: Container[int] = ()
+    ) -> None:
+        """Takes what follows from a shard's answer: owed sides and pending links.
+
+        Not of `others`, whose message a second anchor holds, with another payload.
+        """
         self._answers.append((placed, stored))
         for at, owed in stored.owed:
+            if at in others:
+                continue
             index = placed[at].event
             frame = owed.frame or set_life(self.framed[index].sides[1].frame, owed.member)
             self._owed[index] = structs.replace(owed, frame=frame)
         for at, link in stored.pending:
+            if at in others:
+                continue
             index, collection, _, _ = placed[at]
             self._links[collection].append(RunLink(index, link, stored, at))
 

@@ -57,7 +57,7 @@ class _Parcel:
     space: int
     rules_version: int
     bytes_count: int
-    searchable: Sequence[str]
+    searchable: Sequence[str] | None
     done: asyncio.Future[Stored] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -88,7 +88,11 @@ class ShardSender:
             raise ShardOverloadedError(shard=str(self._shard))
 
     def send(
-        self, frames: list[bytes], space: int, rules_version: int, searchable: Sequence[str] = ()
+        self,
+        frames: list[bytes],
+        space: int,
+        rules_version: int,
+        searchable: Sequence[str] | None = None,
     ) -> asyncio.Future[Stored]:
         """Queues frames; the future tells what became of them, or why not.
 
@@ -96,7 +100,7 @@ class ShardSender:
             frames: all of one space.
             space: its number.
             rules_version: that they were promoted under.
-            searchable: the names of the traits that its profiles are found by.
+            searchable: the names of the traits that its profiles are found by; None: not said.
         """
         parcel = _Parcel(frames, space, rules_version, sum(map(len, frames)), searchable)
         self._queue.append(parcel)
@@ -153,7 +157,9 @@ class ShardSender:
 
     async def _call(self, parcels: list[_Parcel]) -> None:
         versions = {parcel.space: parcel.rules_version for parcel in parcels}
-        searchable = {parcel.space: parcel.searchable for parcel in parcels if parcel.searchable}
+        searchable = {
+            parcel.space: parcel.searchable for parcel in parcels if parcel.searchable is not None
+        }
         frames = [frame for parcel in parcels for frame in parcel.frames]
         call_id = secrets.token_bytes(CALL_ID_BYTES)
         batch = pack_batch(call_id, list(versions.items()), frames, searchable)

@@ -145,7 +145,8 @@ class SideStoring:
             probes = self._send(run, run.probes())
             stale.update(await self._answers(probes, run.probed))
             if stale:
-                return sorted(stale)
+                # Nothing is sent that was to wait for the answers, nor what asks nobody.
+                return sorted(stale.union(indexes))
         calls = self._send(run, run.user_sides(indexes))
         places.start.sent()  # only now: what was asked before must not let later batches overtake
         if run.has_accounts and not run.has_pairs:
@@ -158,17 +159,22 @@ class SideStoring:
             if not stale:
                 self._hand_over(run, USERS, places.user_links, handed)
             rest = [index for index in indexes if index not in stale]
-            sent = await self._send_accounts(run, rest, places)
+            sent = await self._send_accounts(run, rest, places, is_last=not stale)
             stale.update(await self._answers(sent, run.stored))
         return sorted(stale)
 
-    async def _send_accounts(self, run: Run, indexes: Sequence[int], places: Places) -> _Calls:
-        """Sends accounts' sides after those of earlier batches; later ones may follow then."""
+    async def _send_accounts(
+        self, run: Run, indexes: Sequence[int], places: Places, *, is_last: bool = True
+    ) -> _Calls:
+        """Sends accounts' sides after those of earlier batches.
+
+        Later ones may follow then, unless users' sides were refused whose accounts' come again.
+        """
         turn = places.account_sides
         if turn is not None:
             await turn.come()
         calls = self._send(run, run.account_sides(indexes))
-        if turn is not None:
+        if turn is not None and is_last:
             turn.pass_on()
         return calls
 

@@ -66,7 +66,7 @@ class Start:
     def has_come(self) -> bool:
         """Whether nothing that was sent later could overtake an earlier batch."""
         before = self._before
-        if before is None or before.is_stored.is_set():
+        if before is None or before.is_over:
             return True
         # A shard that knows newer rules refuses the earlier batch, which then comes again.
         return before.is_sent.is_set() and before.rules_version == self.rules_version
@@ -76,11 +76,32 @@ class Start:
         if self._before is not None and not self.has_come:
             await self._before.is_sent.wait()
             if not self.has_come:
-                await self._before.is_stored.wait()
+                await self._before.over()
 
     async def come_again(self) -> None:
         """Waits until what was refused may be sent again: all before it is stored."""
         if self._before is not None:
+            await self._before.over()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this batch and all before it are stored.
+
+        The one before may be stored while one before that was refused, and comes again.
+        """
+        if not self.is_stored.is_set():
+            return False
+        before = self._before
+        while before is not None and before.is_stored.is_set():
+            before = before._before  # noqa: SLF001 - of the same kind
+        self._before = before
+        return before is None
+
+    async def over(self) -> None:
+        """Waits until this batch and all before it are stored."""
+        await self.is_stored.wait()
+        while not self.is_over:
+            assert self._before is not None
             await self._before.is_stored.wait()
 
     def sent(self) -> None:
@@ -91,7 +112,6 @@ class Start:
         """Lets the next batch be sent: of this one nothing will be sent any more."""
         self.is_sent.set()
         self.is_stored.set()
-        self._before = None
 
 
 def _nothing() -> None:
@@ -128,5 +148,8 @@ class Turns:
 
     def start(self, rules_version: int) -> Start:
         """Returns when the next batch, promoted under these rules, may be sent."""
-        self._last_start = Start(self._last_start, rules_version)
+        before = self._last_start
+        if before is not None and before.is_over:
+            before = None
+        self._last_start = Start(before, rules_version)
         return self._last_start

@@ -254,6 +254,23 @@ def test_search_is_complete_for_a_trait_that_is_named_later(
     assert 20 == len(names_of(service, by_trait("name", "same"), 4))
 
 
+@pytest.mark.parametrize("between", [[], ["plan"]])
+def test_search_is_complete_for_a_trait_that_was_not_named_for_a_while(between: list[str]) -> None:
+    """What came while a trait was not named is gone through when it is named again, by whomever."""
+    service = InProcessService(RULES | {"searchable_traits": ["name"]}, shards=1)
+    service.send(message("user_id:u1", traits={"name": "same"}))
+    service.set_rules(RULES | {"searchable_traits": between})
+    service.send(message("user_id:u1", traits={"plan": "x"}))
+    service.send(message("user_id:u2", traits={"name": "same"}))
+    service.set_rules(RULES | {"searchable_traits": ["name"]})
+    service.send(message("user_id:u1", traits={"plan": "y"}))
+    service.send(message("user_id:u2", traits={"plan": "y"}))
+    while not all(shard.execute(shard.machine.fill_search()) for shard in service.shards):
+        pass
+
+    assert 2 == len(names_of(service, by_trait("name", "same"), 4))
+
+
 def test_a_new_space_needs_nothing_gone_through() -> None:
     """The names that a space begins with are indexed from its first event on."""
     service = InProcessService(RULES)

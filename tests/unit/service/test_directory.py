@@ -12,7 +12,12 @@ from tests.unit.machines.one_control import OneControl
 from tests.unit.service.control_backend import ControlBackend
 from unify_grpc.machines.control_records import ACCESS_TOKEN, WRITE_KEY
 from unify_grpc.machines.gateway_leases import LEASE_S
-from unify_grpc.service.directory import RENEWAL_INTERVAL_S, SpaceDirectory
+from unify_grpc.service.directory import (
+    DEDUPE_WINDOW_DAYS,
+    RENEWAL_INTERVAL_S,
+    US_PER_DAY,
+    SpaceDirectory,
+)
 from unify_grpc.service.errors import (
     CredentialInvalidError,
     ShardUnavailableError,
@@ -246,3 +251,18 @@ async def test_a_restored_control_takes_the_place_of_what_was_known(
     assert ["other"] == [space.record.name for space in directory.spaces()]
     with pytest.raises(CredentialInvalidError):
         await directory.authenticate("Bearer write-two", "")
+
+
+async def test_anchors_of_rules_that_were_replaced_are_asked_for_a_lease_longer(
+    backend: ControlBackend,
+) -> None:
+    """A gateway that missed the change stores under them until its lease is over."""
+    document = b'{"identifiers": [{"type": "email"}, {"type": "user_id"}]}'
+    newest = backend.control.set_rules(document).rules
+    assert newest is not None
+    directory = await loaded(backend)
+    (earlier,) = directory.spaces()[0].view.earlier
+
+    assert 1 == earlier.rules.version
+    window_us = DEDUPE_WINDOW_DAYS * US_PER_DAY
+    assert earlier.until_us > newest.created_us + window_us + LEASE_S * 1_000_000

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.service.machine_backend import MachineBackend
 from tests.unit.service.test_two_sides import Gateway, apart, group
 from unify_grpc.identity.rules import Rules
+from unify_grpc.machines.batch import pack_batch
 from unify_grpc.machines.framing import EarlierRules
 from unify_grpc.service.errors import ShardUnavailableError
 from unify_grpc.service.turns import Turns
@@ -78,3 +79,97 @@ async def test_an_account_side_that_is_owed_is_stored_whatever_the_rules_say_now
     assert outcome.account_segment_id.startswith("acc_")
     assert 0 == backend.owed_count()
     assert (True, True) == gateway.are_linked("u", account)
+
+
+async def test_what_asks_nobody_is_stored_though_a_question_is_refused() -> None:
+    """A shard that knows newer rules refuses a question; the whole request is promoted again."""
+    backend = MachineBackend()
+    changed = backend.service.space = after_a_change(backend.service.space, EMAIL_FIRST, {})
+    gateway = Gateway(backend)
+    email, other = (
+        next(each for each in names if gateway.shard_of("users", each) == shard)
+        for shard, names in (
+            (0, [f"email:a{number}@example.com" for number in range(100)]),
+            (1, [f"user_id:u{number}" for number in range(100)]),
+        )
+    )
+    newest = after_a_change(changed, {}, {})
+    backend.service.space = replace(newest, earlier=changed.earlier)
+    show_rules(backend, 0)
+    asking = {
+        "type": "identify",
+        "messageId": "first",
+        "userId": "u",
+        "traits": {"email": email.removeprefix("email:")},
+    }
+    alone = {
+        "type": "track",
+        "messageId": "second",
+        "userId": other.removeprefix("user_id:"),
+        "event": "Seen",
+    }
+    outcomes = await gateway.send(asking, alone, is_resolved=False)
+
+    assert [None, None] == [each.rejection for each in outcomes]
+    assert [False, False] == [each.is_duplicate for each in outcomes]
+    await gateway.settle()
+
+
+async def test_what_a_user_holds_is_not_stored_under_an_account_as_well() -> None:
+    """Of a message that is stored the rules of today make nothing else."""
+    gateway = Gateway()
+    backend = gateway.backend
+    before = {"blocked": [{"exact": "g"}]}
+    today = {"blocked": [{"exact": "u"}]}
+    backend.service.space = replace(
+        backend.service.space,
+        rules=Rules.from_document(before, backend.service.space.rules.version).meeting(()),
+    )
+    await gateway.directory.renew()
+    await gateway.send(group("m", "u", "g"))
+    backend.service.space = after_a_change(backend.service.space, before, today)
+    await gateway.directory.renew()
+    (outcome,) = await gateway.send(group("m", "u", "g"))
+
+    assert outcome.is_duplicate
+    assert "" == outcome.account_segment_id
+    assert ["m/user"] * 2 == [name for call in backend.appends for name in call]
+    await gateway.settle()
+
+
+async def test_accounts_of_what_was_refused_are_not_overtaken() -> None:
+    """A later batch's accounts wait for those whose users' sides are promoted again."""
+    backend = MachineBackend()
+    gateway, turns = Gateway(backend), Turns()
+    refused, taken = (
+        next(each for each in users if gateway.shard_of("users", f"user_id:{each}") == shard)
+        for shard, users in ((0, list("abcdefgh")), (1, list("ijklmnop")))
+    )
+    accounts = [f"g{number}" for number in range(100)]
+    account = next(
+        each for each in accounts if gateway.shard_of("accounts", f"group_id:{each}") == 2
+    )
+    await gateway.send(group("types", taken, account))  # they are met with it
+    backend.appends.clear()
+    backend.service.space = after_a_change(backend.service.space, {}, {})
+    show_rules(backend, 0)
+    held = backend.holding["first/user"] = asyncio.Event()
+    sending = [
+        asyncio.create_task(gateway.send(group(name, user, account), turns=turns))
+        for name, user in (("first", refused), ("second", taken))
+    ]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(*sending)
+    stored = [name for call in backend.appends for name in call if name.endswith("/account")]
+
+    assert ["first/account", "second/account"] == list(dict.fromkeys(stored))
+    await gateway.settle()
+
+
+def show_rules(backend: MachineBackend, shard: int) -> None:
+    """Shows a shard the rules that the space has by now."""
+    space, here = backend.service.space, backend.service.shards[shard]
+    shown = pack_batch(bytes(16), [(space.number, space.rules.version)], [])
+    here.execute(here.machine.append(shown, here.store.next_number))
