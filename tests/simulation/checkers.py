@@ -156,7 +156,7 @@ def _check_order(world: World, logs: Logs, judge: Judge) -> None:
         if acks:
             acked.append((acks[0], decision.seq))
     for links in streams.values():
-        _check_stream(world, sorted(links))
+        _check_stream(world, logs, sorted(links))
     acked.sort()
     newest = at_ack = 0
     for sent_step, seq in sorted(sent):
@@ -166,16 +166,33 @@ def _check_order(world: World, logs: Logs, judge: Judge) -> None:
         require(newest < seq, f"decision {seq} was sent after {newest} was acked")
 
 
-def _check_stream(world: World, links: list[tuple[int, LinkKey, int]]) -> None:
+def _check_stream(world: World, logs: Logs, links: list[tuple[int, LinkKey, int]]) -> None:
     """Of each two links of a stream the earlier is decided first, or nobody owed that."""
     for (_, earlier, first), (_, later, second) in combinations(links, 2):
-        if first < second:
+        if first < second or _came_behind(world, logs.events[earlier], logs.events[later]):
             continue
         taking = world.merge.takings[later]
         require(
             taking is not None and not taking.owes(earlier, later),
             f"a stream's links {earlier} and {later} are decided as {first} and {second}",
         )
+
+
+def _came_behind(world: World, earlier: Stored, later: Stored) -> bool:
+    """Whether the earlier event has this side only since rules that the later one was not under.
+
+    Refused for those rules with its other side, it is promoted again: then the later is stored.
+    """
+    if earlier.rules_version <= later.rules_version:
+        return False
+    collection = earlier.key[0].collection
+    return any(
+        all(
+            side[0].collection != collection
+            for side in world.control.promoted(sent, later.rules_version).sides
+        )
+        for sent in world.ledger.sent_as[earlier.key]
+    )
 
 
 def _check_tables(world: World, judge: Judge) -> None:

@@ -25,7 +25,7 @@ DELETION_MUTANTS = (
     Mutant(
         name="acts_before_it_aged",
         breaks="all shards age before anything is deleted",
-        seed=281,
+        seed=47,
         patches=((merge_machine, "Deletions", ActsAtOnce),),
     ),
     Mutant(
@@ -43,25 +43,25 @@ DELETION_MUTANTS = (
     Mutant(
         name="late_memory_taken",
         breaks="memory that comes after an ageing it was decided before is not taken",
-        seed=208,
+        seed=76,
         patches=((shard_machine, "apply_memory", late_memory_taken),),
     ),
     Mutant(
         name="remembered_while_ageing",
         breaks="a decision on the ageing profile leaves no memory",
-        seed=53,
+        seed=160,
         patches=((merge_machine, "Deletions", RemembersWhileItAges),),
     ),
     Mutant(
         name="merge_takes_epoch",
         breaks="no merge lowers a link epoch",
-        seed=107,
+        seed=56,
         patches=((journal, "apply_decision", merge_takes_epoch),),
     ),
     Mutant(
         name="old_memory_pushed_again",
         breaks="a restart pushes no memory of decisions older than the last ageing",
-        seed=144,
+        seed=173,
         patches=((merge_machine, "PushPhases", RemembersOldDecisions),),
     ),
     Mutant(
@@ -73,7 +73,7 @@ DELETION_MUTANTS = (
     Mutant(
         name="open_ageing_forgotten",
         breaks="an ageing cut by a crash is followed by its deletion",
-        seed=4,
+        seed=47,
         patches=((merge_machine, "Deletions", ForgetsTheOpen),),
     ),
     Mutant(
@@ -85,19 +85,19 @@ DELETION_MUTANTS = (
     Mutant(
         name="deletion_answered_alone",
         breaks="a deletion is answered when the merges before it are everywhere",
-        seed=12,
+        seed=3,
         patches=((merge_machine, "Deletions", AnswersAlone),),
     ),
     Mutant(
         name="deletion_not_known_again",
         breaks="a request that is repeated deletes once",
-        seed=4,
+        seed=12,
         patches=((deletions, "find_done", not_found),),
     ),
     Mutant(
         name="duplicates_of_this_life_only",
         breaks="a message stays known over a deletion",
-        seed=7,
+        seed=3,
         patches=((append_run.AppendRun, "_find_duplicate", duplicates_in_this_life),),
     ),
 )

@@ -303,7 +303,8 @@ class Gateway(Node):
                     continue
                 frame = set_life(sides[1].frame, side.member)
             call.owed[event] = (part.shard, replace(side, frame=frame))
-            if event not in call.accounts_placed and call.to_place_accounts is None:
+            is_placing = call.unplaced or call.to_place_accounts is not None
+            if event not in call.accounts_placed and not is_placing:
                 # The rules of today name no account; what was stored before them does.
                 call.to_place_accounts = []
 

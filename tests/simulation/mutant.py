@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from tests.simulation.run import ScheduleFailed, run_seed
+from tests.simulation.plan import draw
+from tests.simulation.run import ScheduleFailed, run_plan
 from tests.simulation.violation import Violation
 from tests.simulation.world import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tests.simulation.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,8 @@ class Mutant:
     """Of a schedule that shows it."""
     parts: Parts = field(default_factory=Parts)
     patches: tuple[tuple[Any, str, Any], ...] = ()
+    plan: Callable[[int], Plan] = draw
+    """What its seed stands for."""
 
     @contextmanager
     def applied(self) -> Iterator[Parts]:
@@ -46,7 +51,7 @@ class Mutant:
         with self.applied() as parts:
             for seed in seeds:
                 try:
-                    run_seed(seed, parts)
+                    run_plan(self.plan(seed), parts)
                 except ScheduleFailed as failed:
                     if isinstance(failed.error, Violation):
                         return seed

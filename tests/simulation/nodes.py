@@ -171,6 +171,8 @@ class ShardNode(Node):
             number = self.store.append(decision.record)
             self.store.publish(decision.changes, number)
             self.machine.committed(decision.changes)
+        else:
+            self._refuse_outdated()
         self.crash_point()
         return decision.reply
 

@@ -31,7 +31,7 @@ def widen(plan: Plan) -> Plan:
         plan = replace(plan, aliases=rng.choice((0.1, 0.4)))
         plan = _with_rules(plan, [_linking(each, rng) for each in plan.rules])
     if draws[2] < 0.2:
-        plan = _moving(plan, rng)
+        plan = moving(plan, rng)
     if draws[3] < 0.12:
         hardware = replace(plan.hardware, clock_jump=0)  # by a day: nothing would be left to see
         plan = replace(plan, dedupe_us=rng.choice(SHORT_US), hardware=hardware)
@@ -53,7 +53,7 @@ def _linking(document: dict[str, Any], rng: Random) -> dict[str, Any]:
     return {**document, "alias_links": rng.choice(ALIAS_LINKS)}
 
 
-def _moving(plan: Plan, rng: Random) -> Plan:
+def moving(plan: Plan, rng: Random) -> Plan:
     """Gives each version but the first other priorities, blocked values or types."""
     rules = list(plan.rules)
     versions = rng.choice((3, 4, 5))

@@ -50,6 +50,7 @@ def promote_again(gateway: Gateway, stream: Stream, call: Call) -> None:
     again = sorted(refused - call.stored - call.held)
     if not again:
         call.to_place_accounts = []
+        call.is_sent = True
     _promote(gateway, stream, call, again)
 
 

@@ -35,26 +35,26 @@ STORAGE_MUTANTS = (
     Mutant(
         name="no_fence",
         breaks="whoever opened a store before another writes nothing more",
-        seed=0,
+        seed=46,
         patches=((Fence, "check", unchecked),),
     ),
     Mutant(
         name="epoch_raised_late",
         breaks="an opening keeps the process before it from writing",
-        seed=0,
+        seed=50,
         patches=((store_module, "_raise_epoch", late_epoch),),
     ),
     Mutant(
         name="checkpoints_unfenced",
         breaks="no checkpoint of an earlier process comes over those of a later one",
-        seed=0,
+        seed=23,
         parts=Parts(disk_store=RowsUnfenced),
         patches=((store_module, "check_later", any_position),),
     ),
     Mutant(
         name="earlier_process_answers",
         breaks="two processes never serve one store: the lock on its directory",
-        seed=0,
+        seed=1617,
         parts=Parts(shard_node=AnswersOutdated),
     ),
     Mutant(
@@ -66,31 +66,31 @@ STORAGE_MUTANTS = (
     Mutant(
         name="position_of_now",
         breaks="a checkpoint stands for what was published when it was begun",
-        seed=0,
+        seed=24,
         parts=Parts(disk_store=PositionOfNow),
     ),
     Mutant(
         name="checkpoint_in_two_commits",
         breaks="a checkpoint is one transaction",
-        seed=0,
+        seed=11,
         parts=Parts(disk_store=CheckpointsInTwo),
     ),
     Mutant(
         name="position_before_rows",
         breaks="a checkpoint's position is durable with its rows, not before",
-        seed=0,
+        seed=11,
         parts=Parts(disk_store=PositionFirst),
     ),
     Mutant(
         name="dedupe_in_another_commit",
         breaks="which messages are known is written with what they did",
-        seed=0,
+        seed=34,
         parts=Parts(disk_store=DedupeApart),
     ),
     Mutant(
         name="overlay_after_transaction",
         breaks="a reader takes the overlays first and then its transaction",
-        seed=0,
+        seed=89,
         parts=Parts(disk_store=OverlayAfterTransaction),
     ),
     Mutant(
@@ -108,13 +108,13 @@ STORAGE_MUTANTS = (
     Mutant(
         name="failed_checkpoint_dropped",
         breaks="the rows of a checkpoint without room stay",
-        seed=0,
+        seed=20,
         parts=Parts(disk_store=DropsFailedCheckpoint),
     ),
     Mutant(
         name="failed_checkpoint_wins",
         breaks="the rows of a checkpoint without room go below newer ones",
-        seed=0,
+        seed=612,
         parts=Parts(disk_store=FailedCheckpointWins),
     ),
     Mutant(
@@ -132,7 +132,7 @@ STORAGE_MUTANTS = (
     Mutant(
         name="refused_rows_kept",
         breaks="a record that found no room leaves nothing behind",
-        seed=0,
+        seed=1,
         parts=Parts(shard_node=KeepsRefusedRows),
     ),
     Mutant(
@@ -156,7 +156,7 @@ STORAGE_MUTANTS = (
     Mutant(
         name="merge_gives_up_without_room",
         breaks="the merge actor waits for room with what it decided",
-        seed=0,
+        seed=115,
         parts=Parts(merge_node=GivesUpOnFull),
     ),
 )

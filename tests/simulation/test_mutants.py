@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.run import run_seed
+from tests.simulation.run import run_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.plan import Plan
 
 pytestmark = pytest.mark.simulation
 
@@ -19,10 +26,14 @@ def test_a_missing_rule_is_found(mutant: Mutant) -> None:
     assert found is not None, f"{mutant.name} survives: nothing showed that {mutant.breaks}"
 
 
-@pytest.mark.parametrize("seed", sorted({mutant.seed for mutant in MUTANTS}))
-def test_the_seeds_of_mutants_are_clean_without_them(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("plan", "seed"), sorted({(each.plan, each.seed) for each in MUTANTS}, key=str)
+)
+def test_the_seeds_of_mutants_are_clean_without_them(
+    plan: Callable[[int], Plan], seed: int
+) -> None:
     """What shows a mutant is the mutant, and no schedule that fails anyway."""
-    run_seed(seed)
+    run_plan(plan(seed))
 
 
 def test_mutants_have_names_of_their_own() -> None:

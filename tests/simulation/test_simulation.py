@@ -15,7 +15,8 @@ from tests.simulation.gateway import Attempt
 from tests.simulation.judge import decisions_of
 from tests.simulation.minimising import run_or_tell
 from tests.simulation.plan import CALM, draw, draw_plain
-from tests.simulation.run import ScheduleFailed, relevant, run_seed
+from tests.simulation.racing import draw_racing
+from tests.simulation.run import ScheduleFailed, relevant, run_plan, run_seed
 from tests.simulation.stored import Logs
 from tests.simulation.traffic import Traffic
 from tests.simulation.violation import Violation
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.simulation
 
 SEEDS = 5_000
 CHUNK_SEEDS = 500
+RACING_SEEDS = 100
 FAILED_ONCE = [
     int(line.split()[0])
     for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines()
@@ -54,6 +56,12 @@ def test_every_schedule_keeps_every_promise(start: int) -> None:
 def test_the_seed_asked_for() -> None:
     """The seed in UNIFY_SEED keeps every promise."""
     run_or_tell(int(ASKED_FOR or 0))
+
+
+@pytest.mark.parametrize("seed", range(RACING_SEEDS))
+def test_rules_that_race_full_streams_keep_every_promise(seed: int) -> None:
+    """Neither does the order of a stream break while its rules change again and again."""
+    run_plan(draw_racing(seed))
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
@@ -122,7 +130,7 @@ def test_schedules_meet_what_they_are_made_for() -> None:
 
 def test_schedules_delete_what_they_are_made_for() -> None:
     """Identifiers go from merged profiles and from untouched ones, twice, or not at all."""
-    worlds = [run_seed(seed) for seed in range(40)]
+    worlds = [run_seed(seed) for seed in range(120)]
     traces = "\n".join(line for world in worlds for line in world.trace)
     journals = [[record for _, record in sorted(each.merge.store.log.items())] for each in worlds]
     ageings = [
