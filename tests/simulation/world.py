@@ -336,6 +336,8 @@ class World:
             if any(not node.up for node in self._mortals()):
                 self._start_one()
             elif self.pool:
+                # It waits for room, and callers that lose patience may leave no silence.
+                self.merge.run(self.merge.write_again)
                 self._deliver()
                 if self.rng.random() < 0.1:
                     callers: list[Caller | Reader] = [*self.clients, *self.readers]
