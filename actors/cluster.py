@@ -60,9 +60,6 @@ class Cluster:
             os.close(self._descriptor)
             raise
         self.shard_map = ShardMap(self.deployment.shard_count)
-        self._watch = RayWatch()
-        self.ray_address = start_ray(settings, directory)
-        """Of the cluster that the actors live in."""
         self._limits = StoreLimits(
             overlay_bytes_max=settings.checkpoint_overlay_bytes_max,
             tail_bytes_max=settings.checkpoint_tail_bytes_max,
@@ -70,11 +67,16 @@ class Cluster:
             reserve_bytes=settings.reserve_bytes,
         )
         self._actors: dict[str, Any] = {}
+        self._watch = RayWatch()
         try:
+            self.ray_address = start_ray(settings, directory)
+            """Of the cluster that the actors live in."""
             self._make_actors(directory)
             self._await_actors(directory)
             self._found()
         except BaseException:
+            # Ray may hold the interpreter until it gives up, and be heard before the watch is.
+            self._watch.look()
             self._watch.end()
             ray.shutdown()
             os.close(self._descriptor)

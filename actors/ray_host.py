@@ -75,23 +75,29 @@ class RayWatch:
 
     def __init__(self) -> None:
         self._is_over = threading.Event()
+        self._processes: dict[int, str] = {}
         threading.Thread(target=self._watch, name="ray-watch", daemon=True).start()
 
     def end(self) -> None:
         """Says that Ray's processes may end from now on."""
         self._is_over.set()
 
+    def look(self) -> None:
+        """Ends the process if Ray is dead; for one who failed, perhaps for that reason."""
+        processes = self._processes
+        if len(processes) < len(RAY_PARTS):
+            # Not changed but replaced: two threads may look at a time.
+            processes = self._processes = processes | _ray_processes()
+        for number, name in processes.items():
+            if not _is_alive(number) and not self._is_over.is_set():
+                _end_without_ray(name)
+
     def _watch(self) -> None:
-        processes: dict[int, str] = {}
         pause = START_INTERVAL_S
         while not self._is_over.wait(pause):
-            if len(processes) < len(RAY_PARTS):
-                processes |= _ray_processes()
-            else:
+            self.look()
+            if len(self._processes) == len(RAY_PARTS):
                 pause = WATCH_INTERVAL_S
-            for number, name in processes.items():
-                if not _is_alive(number) and not self._is_over.is_set():
-                    _end_without_ray(name)
 
 
 def _ray_processes() -> dict[int, str]:

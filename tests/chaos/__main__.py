@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.chaos.episode import Episode
 from tests.chaos.journal import STATE, Journal, Ran, alone, report
-from tests.chaos.kills import Target, plan
+from tests.chaos.kills import plan
 from tests.simulation.versions import name_of, present
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _Chaos:
         version, began = present(), time.monotonic()
         directory = Path(tempfile.mkdtemp(prefix=f"unify-chaos-{seed}-"))
         self._episode = Episode(
-            directory, seed, plan(seed, kills, tuple(Target)), ends_at=ends_at, has_backups=True
+            directory, seed, plan(seed, kills), ends_at=ends_at, has_backups=True
         )
         done = self._episode.run()
         if done.findings:

@@ -332,7 +332,7 @@ class Episode:
         if not _becomes_true(lambda: is_at_rest(admin), _RESTS_S):
             self.findings.note("links stay undecided", f"{admin.get_status()}")
         entries = self.ledger.entries()
-        with space.reader() as reader:
+        with space.reader_at_rest() as reader:
             holdings = self._whole_holdings(reader)
             Audit(entries, holdings, deleter.deleted, self.findings).check()
             check_lookups(reader, entries, holdings, deleter.deleted, self.findings)
@@ -356,13 +356,13 @@ class Episode:
             ]
             return not both & (listed[0] ^ listed[1])
 
-        _becomes_true(is_whole, 20.0)
+        _becomes_true(is_whole, _RESTS_S)
         return read[-1]
 
     def _send_all_again(self, space: ChaosSpace, orderly: Orderly) -> None:
         """What is stored is known, what was unknown and is not is stored now."""
         entries = self.ledger.entries()
-        with space.reader() as reader:
+        with space.reader_at_rest() as reader:
             stored = {
                 event.message_id
                 for profiles in read_all(reader).values()
@@ -396,7 +396,7 @@ class Episode:
             other.bring_up()
             with admin_of(other.address) as admin:
                 _becomes_true(lambda: is_at_rest(admin), _RESTS_S)
-            with space._replace(address=other.address).reader() as reader:
+            with space._replace(address=other.address).reader_at_rest() as reader:
                 holdings = self._whole_holdings(reader)
                 for problem in check_restored(made, reader, holdings):
                     self.findings.note("a restored backup", problem)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Target(StrEnum):
@@ -26,10 +22,8 @@ class Target(StrEnum):
     EVERYTHING = "everything"
 
 
-REPAIRED = (Target.SHARD, Target.MERGE, Target.CONTROL, Target.GATEWAY)
-"""What the service starts again by itself."""
 FATAL = (Target.SERVICE, Target.RAYLET, Target.GCS, Target.EVERYTHING)
-"""What ends it, so that whoever looks after it starts it again."""
+"""What ends the service, so that whoever looks after it starts it again. It repairs the others."""
 ENDS_ITSELF = (Target.RAYLET, Target.GCS)
 
 _WEIGHTS = {
@@ -73,10 +67,11 @@ class Kill:
         return f"{self.number}: {self.target} after {self.delay_s:.2f} s{hasty}{start}"
 
 
-def plan(seed: int, count: int, targets: Sequence[Target]) -> list[Kill]:
-    """Returns kills of these targets: each the same number of times at first, then by chance."""
+def plan(seed: int, count: int) -> list[Kill]:
+    """Returns kills: of each target twice if there is room, the others by chance."""
     source = random.Random(seed)
-    chosen = list(targets) * min(2, count // len(targets))
+    targets = list(Target)
+    chosen = targets * min(2, count // len(targets))
     weights = [_WEIGHTS[each] for each in targets]
     chosen += source.choices(targets, weights, k=count - len(chosen))
     source.shuffle(chosen)

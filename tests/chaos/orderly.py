@@ -162,7 +162,7 @@ class Orderly(Caller):
 
 def check_told(told: Told, findings: Findings) -> None:
     """Notes everything in which a space differs from what the reference made of its history."""
-    with told.space.reader() as reader:
+    with told.space.reader_at_rest() as reader:
         holdings = read_all(reader)
     for problem in differences(told, holdings):
         findings.note("a history is not the reference's", f"{told.name}: {problem}")

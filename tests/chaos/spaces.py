@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from unify_client import Identifier
 
 ATTEMPT_S: Final = 5.0
+_AT_REST_S: Final = 30.0
+"""For one read where nothing is killed: none hangs, however busy the machine is."""
 PATIENT: Final = RetryPolicy(deadline_s=60.0, pause_max_s=0.5)
 HARMLESS_CODES: Final = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 """What a call may end with while parts of the service are away."""
@@ -36,8 +38,15 @@ class ChaosSpace(NamedTuple):
 
     def reader(self, retry: RetryPolicy = PATIENT) -> UnifyClient:
         """Returns a client that reads, and deletes identifiers."""
+        return self._reader(ATTEMPT_S, retry)
+
+    def reader_at_rest(self) -> UnifyClient:
+        """Returns a client that reads while nothing is killed."""
+        return self._reader(_AT_REST_S, PATIENT)
+
+    def _reader(self, attempt_s: float, retry: RetryPolicy) -> UnifyClient:
         return UnifyClient(
-            self.address, key=ADMIN_TOKEN, space=self.space_id, timeout_s=ATTEMPT_S, retry=retry
+            self.address, key=ADMIN_TOKEN, space=self.space_id, timeout_s=attempt_s, retry=retry
         )
 
 

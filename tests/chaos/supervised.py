@@ -83,7 +83,7 @@ class Supervised:
         self._known.update(tree)
         return tree
 
-    def victims_of(self, target: Target, give_up_s: float = 20.0) -> list[Victim]:
+    def victims_of(self, target: Target, give_up_s: float = 60.0) -> list[Victim]:
         """Returns a target's processes, once there are any; none if it does not come."""
         give_up = time.monotonic() + give_up_s
         self.remember()
