@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.hosting import answer_read
+from unify_grpc.verification.messages import Again, Walk, decode_request
 
 if TYPE_CHECKING:
     from unify_grpc.storage.store import Store
@@ -24,6 +25,14 @@ def answer_audit(auditor: Auditor, store: Store, request: bytes) -> bytes:
         return _COST.pack(time.thread_time() - began_s) + reply
 
     return answer_read(answer)
+
+
+def walk_of(request: bytes) -> str:
+    """Returns what a packed request has a part do, for people."""
+    asked = decode_request(request)
+    if isinstance(asked, Walk):
+        return asked.walks[0]
+    return asked.walk if isinstance(asked, Again) else type(asked).__name__.lower()
 
 
 def read_audit(answer: bytes) -> tuple[bytes, float]:

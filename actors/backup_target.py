@@ -53,17 +53,17 @@ class LocalBackupTarget:
         except DirectoryUnusableError as error:
             raise RequestInvalidError([("directory", str(error))]) from error
 
-    async def make(self) -> int:
+    async def make(self, backup: str) -> int:
         """Makes the directory, or takes an empty one; returns how many bytes it has room for."""
         try:
-            return await asyncio.to_thread(self._make)
+            return await asyncio.to_thread(self._make, backup)
         except DirectoryUsedError as error:
             raise BackupExistsError from error
         except DirectoryUnusableError as error:
             raise RequestInvalidError([("directory", str(error))]) from error
 
-    def _make(self) -> int:
-        self._directory.make()
+    def _make(self, backup: str) -> int:
+        self._directory.make(backup)
         return self._directory.room_bytes(self._data_dir, self._reserve_bytes)
 
     async def finish(self, manifest: BackupManifest) -> None:

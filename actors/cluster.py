@@ -8,13 +8,14 @@ import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import ray
 
 from actors import names
 from actors.control_actor import CONTROL_GROUPS, ControlActor, control_options
-from actors.data_dir import DEPLOYMENT_FILE, open_data_dir
+from actors.data_dir import open_data_dir
 from actors.hosting import LOG_FILE, STORAGE_FULL, HostedStore, RefusedError, decode_answer
 from actors.merge_actor import MergeActor, merge_options
 from actors.preflight import check_stores, note_progress
@@ -30,6 +31,10 @@ from unify_grpc.storage.errors import StoreRefusedError
 from unify_grpc.storage.store import StoreLimits
 from unify_grpc.telemetry.logs import get_logger
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_decode_truth = msgspec.msgpack.Decoder(bool).decode
 DEV_SPACE = "dev"
 DEV_WRITE_KEY = "dev_write_key"
 DEV_ACCESS_TOKEN = "dev_access_token"  # noqa: S105 - known on purpose, for loopback only
@@ -46,13 +51,17 @@ class ActorsMissingError(OSError):
 class Cluster:
     """The actors of one data directory."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Opens the data directory, starts Ray and the actors, and waits until they are up."""
+    def __init__(self, settings: Settings, show_admin_token: Callable[[str], None]) -> None:
+        """Opens the data directory, starts Ray and the actors, and waits until they are up.
+
+        Args:
+            settings: with the data directory.
+            show_admin_token: called with the one that is made for a deployment that has none and
+                was given none, before it holds: what happens next cannot lose it.
+        """
         self._settings = settings
+        self._show_admin_token = show_admin_token
         directory = settings.data_dir.absolute()
-        self.is_new = not (directory / DEPLOYMENT_FILE).exists()
-        self.first_admin_token = ""
-        """Made for a new deployment that was given none; to be shown once."""
         self.deployment, self._descriptor = open_data_dir(directory, settings.shards)
         try:
             check_stores(directory, self.deployment)
@@ -140,13 +149,15 @@ class Cluster:
         """Founds the deployment if it is new, and the space `dev` if it is asked for."""
         now_us = time.time_ns() // 1000
         admin = DEV_ADMIN_TOKEN if self._settings.dev else self._settings.admin_token
-        if not admin and self.is_new:
-            admin = self.first_admin_token = "adm_" + secrets.token_urlsafe(32)
+        can_be_administered = _decode_truth(self._ask_control("has_admin_token"))
+        if not admin and not can_be_administered:
+            admin = "adm_" + secrets.token_urlsafe(32)
+            self._show_admin_token(admin)
         try:
             self._ask_control("found", secrets.token_bytes(32), admin, now_us)
         except RefusedError as refused:
             # Without room for a token that was not known before, what is stored is served.
-            if self.is_new or not str(refused).startswith(STORAGE_FULL):
+            if not can_be_administered or not str(refused).startswith(STORAGE_FULL):
                 raise
             get_logger("service").warning("admin_token_not_made", error=str(refused))
         if self._settings.dev:
@@ -202,6 +213,6 @@ class Cluster:
         self._watch.end()
         ray.shutdown()
         # What did not end in order is looked at by the next start.
-        with contextlib.suppress(StoreRefusedError):
+        with contextlib.suppress(StoreRefusedError, OSError):
             note_progress(self._settings.data_dir.absolute(), self.deployment)
         os.close(self._descriptor)

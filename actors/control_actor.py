@@ -62,6 +62,10 @@ class ControlActor:
             self._machine.committed,
         )
 
+    def has_admin_token(self) -> bytes:
+        """Returns whether anybody can administer the deployment, packed."""
+        return encode_answer(encode(self._machine.has_admin_token()))
+
     def administer(self, command: bytes) -> bytes:
         """Carries a packed command out; returns a packed `Administered`."""
         decoded = decode_command(command)

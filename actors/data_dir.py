@@ -101,6 +101,7 @@ def _create(directory: Path, shards: int) -> Deployment:
     write_deployment(directory, deployment)
     unfinished.unlink()
     sync_directory(directory)
+    sync_directory(directory.parent)
     return deployment
 
 

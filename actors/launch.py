@@ -15,6 +15,7 @@ import ray
 
 from actors.cluster import START_TIMEOUT_S, Cluster
 from actors.gateways import Gateways
+from actors.held_port import HeldPort
 from unify_grpc.telemetry.logs import configure_logging, get_logger
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
     check_settings(settings)
     log = get_logger("service")
     loop = asyncio.get_running_loop()
-    cluster = await loop.run_in_executor(None, Cluster, settings)
+    # Whoever cannot have the port is told so before anything is made or started.
+    HeldPort(settings.host, settings.grpc_port).close()
+    cluster = await loop.run_in_executor(None, Cluster, settings, _show_admin_token)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -65,7 +68,7 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
             if ready is not None:
                 await ready(gateways.port)
             else:
-                _announce(cluster, gateways, settings.host)
+                _announce(gateways, settings.host)
                 await stopping.wait()
             log.info("draining")
     finally:
@@ -74,10 +77,13 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
     log.info("stopped")
 
 
-def _announce(cluster: Cluster, gateways: Gateways, host: str) -> None:
-    """Prints the one line that says where, and what is shown only once."""
-    if cluster.first_admin_token:
-        sys.stdout.write(f"admin token, shown once: {cluster.first_admin_token}\n")
+def _show_admin_token(token: str) -> None:
+    sys.stdout.write(f"admin token, shown once: {token}\n")
+    sys.stdout.flush()
+
+
+def _announce(gateways: Gateways, host: str) -> None:
+    """Prints the one line that says where."""
     own = [f"grpc://{host}:{port}" for port in gateways.own_ports]
     line = [f"unify is ready: grpc://{host}:{gateways.port}", *(["gateways:", *own] if own else [])]
     sys.stdout.write(" ".join(line) + "\n")

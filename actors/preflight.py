@@ -6,7 +6,6 @@ what can be seen beforehand is said here, once, in one sentence.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ import msgspec
 
 from actors import names
 from unify_grpc.machines import control_machine, merge_machine, shard_machine
-from unify_grpc.storage.errors import StoreHeldError, StoreRefusedError
+from unify_grpc.storage.errors import StoreHeldError, StoreRefusedError, means_no_room
 from unify_grpc.storage.inspection import Progress, inspect_store
 from unify_grpc.storage.manifest import sync_directory
 
@@ -89,14 +88,13 @@ def _write_progress(directory: Path, progress: dict[str, Progress]) -> None:
             file.write(msgspec.json.encode(progress))
             file.flush()
             os.fsync(file.fileno())
+        temporary.rename(directory / PROGRESS_FILE)
+        sync_directory(directory)
     except OSError as error:
         # A full disk keeps nobody from reading; what was written down before still holds.
         temporary.unlink(missing_ok=True)
-        if error.errno != errno.ENOSPC:
+        if not means_no_room(error):
             raise
-        return
-    temporary.rename(directory / PROGRESS_FILE)
-    sync_directory(directory)
 
 
 def _inspect(directory: Path, deployment: Deployment, store: str) -> Progress:

@@ -10,7 +10,7 @@ import msgspec
 import ray
 
 from actors import names
-from actors.auditing import read_audit
+from actors.auditing import read_audit, walk_of
 from actors.backup_target import LocalBackupTarget
 from actors.hosting import DAMAGED, STORAGE_FULL, WAITS_FOR_ROOM, RefusedError, decode_answer
 from unify_grpc.machines.audit_trail import AuditPage
@@ -53,6 +53,8 @@ FULL_TEXTS = {
     "disk": "There is no room on the disk; calls are taken again when there is.",
     "map": "A file has grown to map_bytes; calls are taken after a start with a larger one.",
 }
+_GONE = (ray.exceptions.RayActorError, ValueError)
+"""An actor has ended, or there is none of that name."""
 UNFINISHED_TEXT = "It has begun and waits for room; the same call can be made again."
 
 _append = decoder(Append).decode
@@ -131,9 +133,24 @@ class RayBackend:
         return names.part_name(part)
 
     async def audit(self, part: int, request: bytes) -> tuple[bytes, float]:
-        """Has a part answer a packed request of a verification; says what that cost, in seconds."""
+        """Has a part answer a packed request of a verification; says what that cost, in seconds.
+
+        A walk may end the part's process, over pages that the disk does not give any more. So it
+        is repeated once, and given up before it ends the part again and again.
+        """
         name = names.part_name(part)
-        return read_audit(await self._call(name, lambda handle: handle.audit.remote(request)))
+        for repetitions_left in (1, 0):
+            try:
+                answer = await self._reach_once(name, lambda handle: handle.audit.remote(request))
+                return read_audit(_read(name, answer))
+            except _GONE as error:
+                self._handles.pop(name, None)
+                if not repetitions_left:
+                    walk = walk_of(request)
+                    text = f"{name} ended twice while it was verified: {walk}."
+                    raise ShardUnavailableError(text, actor=name, walk=walk) from error
+                await self._reach(name, lambda handle: handle.ping.remote())
+        raise AssertionError("the last repetition returns or raises")
 
     @property
     def merge_name(self) -> str:
@@ -222,20 +239,34 @@ class RayBackend:
 
     async def _call(self, name: str, call: Callable[[Any], Any]) -> bytes:
         """Calls until there is an answer. A call that failed may have run: all are idempotent."""
+        return _read(name, await self._reach(name, call))
+
+    async def _reach(self, name: str, call: Callable[[Any], Any]) -> Any:
+        """Calls until an actor returns something."""
         give_up = time.monotonic() + PATIENCE_S
         while True:
             try:
-                handle = self._handles.get(name)
-                if handle is None:
-                    handle = self._handles[name] = ray.get_actor(name, namespace=names.NAMESPACE)
-                return decode_answer(await call(handle))
-            except RefusedError as refused:
-                raise _told(name, str(refused)) from refused
-            except (ray.exceptions.RayActorError, ValueError) as error:
+                return await self._reach_once(name, call)
+            except _GONE as error:
                 self._handles.pop(name, None)
                 if time.monotonic() > give_up:
                     raise ShardUnavailableError(actor=name) from error
                 await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _reach_once(self, name: str, call: Callable[[Any], Any]) -> Any:
+        """Calls an actor; `_GONE` if it is not there, or ends."""
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = ray.get_actor(name, namespace=names.NAMESPACE)
+        return await call(handle)
+
+
+def _read(name: str, answer: bytes) -> bytes:
+    """Returns what an actor answers; raises what a caller is told of its refusal."""
+    try:
+        return decode_answer(answer)
+    except RefusedError as refused:
+        raise _told(name, str(refused)) from refused
 
 
 def _told(name: str, refusal: str) -> Exception:

@@ -28,6 +28,10 @@ START_INTERVAL_S = 0.1
 RAY_PARTS = ("raylet", "gcs_server")
 
 
+class RayMissingError(OSError):
+    """Ray did not start, or cannot be joined; the text says why in one sentence."""
+
+
 def start_ray(settings: Settings, directory: Path) -> str:
     """Starts Ray in this process, or joins the cluster that the settings name.
 
@@ -37,12 +41,15 @@ def start_ray(settings: Settings, directory: Path) -> str:
 
     Returns:
         The address at which further processes join.
+
+    Raises:
+        OSError: Ray does not start, or the token cannot be written.
     """
     # For Ray's own processes, which inherit it. Workers find the code as this process does: a
     # runtime environment would cost two seconds at every start.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token_file(directory))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file(directory))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     options: dict[str, Any] = {
         "namespace": names.NAMESPACE,
@@ -50,23 +57,35 @@ def start_ray(settings: Settings, directory: Path) -> str:
         "logging_level": "error",
     }
     if settings.ray_address:
-        context: Any = ray.init(address=settings.ray_address, **options)
+        options["address"] = settings.ray_address
     else:
-        context = ray.init(
-            include_dashboard=False,
-            num_cpus=max(2, os.cpu_count() or 2),
-            object_store_memory=settings.object_store_bytes,
-            **options,
-        )
+        options |= {
+            "include_dashboard": False,
+            "num_cpus": max(2, os.cpu_count() or 2),
+            "object_store_memory": settings.object_store_bytes,
+        }
+    try:
+        context: Any = ray.init(**options)
+    except Exception as error:  # Ray raises anything, `Exception` itself too
+        verb = "joined" if settings.ray_address else "started"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        message = f"Ray could not be {verb}: {lines[0]}"
+        raise RayMissingError(message) from error
     return str(context.address_info["gcs_address"])
 
 
-def _token_file(directory: Path) -> Path:
+def token_file(directory: Path) -> Path:
+    """Returns the file of a data directory with the cluster's token, made if there is none."""
     token = directory / "ray-token"
-    if not token.exists():
-        descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # An empty one is what earlier versions left that had no room for it, or were killed.
+    if not token.exists() or not token.stat().st_size:
+        unfinished = directory / "ray-token.new"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(token)
     return token
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.data_dir import Deployment, new_deployment_id, write_deployment
 from actors.preflight import check_stores, store_names
+from unify_grpc.machines.versions import MACHINE_VERSIONS
 from unify_grpc.storage.backup_directory import check_files, read_backup
 from unify_grpc.storage.cut import CHUNK_BYTES
 from unify_grpc.storage.environments import DATA_FILE
@@ -21,7 +22,6 @@ from unify_grpc.storage.manifest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from unify_grpc.machines.backup_records import BackupManifest, CopiedFile
@@ -31,9 +31,7 @@ _MEANWHILE: Final = "restoring"
 """Stands in a directory that is not finished, which is thereby none that could be served."""
 
 
-def restore(
-    backup: Path, data_dir: Path, written: Callable[[int], None] = lambda _: None
-) -> BackupManifest:
+def restore(backup: Path, data_dir: Path) -> BackupManifest:
     """Makes a data directory of a backup; returns what the backup says of itself.
 
     The backup is read whole and compared with its checksums before anything is written, and the
@@ -43,26 +41,28 @@ def restore(
     Args:
         backup: the directory of a finished backup.
         data_dir: made with its parents, or empty.
-        written: told how many bytes more were written.
 
     Raises:
         StoreRefusedError: there is no finished backup, it is damaged, of another version, or the
-            data directory is not empty; the text says which in one sentence.
+            data directory is not empty or has no room; the text says which in one sentence.
         OSError: the data directory cannot be written.
     """
     manifest = read_backup(backup)
+    _check_machines(backup, manifest)
     copies = backup / manifest.backup
     deployment = Deployment(deployment=new_deployment_id(), shard_count=manifest.facts.shard_count)
     _check_list(backup, manifest, deployment)
-    check_files(copies, manifest.files)
     is_made = not data_dir.exists()
+    _check_unfinished(data_dir)
     _check_empty(data_dir)
+    _check_room(data_dir, manifest.size_bytes)
+    check_files(copies, manifest.files)
     data_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
     descriptor = lock_directory(data_dir)
     try:
         _check_empty(data_dir)
         try:
-            _write(copies, manifest, deployment, data_dir, written)
+            _write(copies, manifest, deployment, data_dir)
         except BaseException:
             _remove(data_dir, deployment, is_made=is_made)
             raise
@@ -77,6 +77,42 @@ def _check_empty(data_dir: Path) -> None:
         raise StoreRefusedError(f"{data_dir} is not empty")
 
 
+def _check_unfinished(data_dir: Path) -> None:
+    """Says of what another restore left there that it may go, unless that is still under way."""
+    if (data_dir / _MEANWHILE).exists():
+        os.close(lock_directory(data_dir))
+        raise StoreRefusedError(
+            f"{data_dir} holds what a restore that did not finish has left: remove it, then "
+            "restore again"
+        )
+
+
+def _check_room(data_dir: Path, size_bytes: int) -> None:
+    """Refuses a disk without room for the copy, before anything is read or written."""
+    there = next(each for each in (data_dir, *data_dir.parents) if each.exists())
+    free_bytes = shutil.disk_usage(there).free
+    if free_bytes < size_bytes:
+        raise StoreRefusedError(
+            f"{data_dir} has room for {free_bytes} bytes, and the backup takes {size_bytes}"
+        )
+
+
+def _check_machines(backup: Path, manifest: BackupManifest) -> None:
+    """Refuses a backup with logs that this version cannot replay; an old one does not say."""
+    made_by = manifest.machine_versions
+    if made_by and made_by != MACHINE_VERSIONS:
+        version = f"unify {manifest.version}" if manifest.version else "another version of unify"
+        raise StoreRefusedError(
+            f"{backup} was made by {version} ({_told(made_by)}), whose logs this one "
+            f"({_told(MACHINE_VERSIONS)}) does not replay: restore it with that version, then "
+            "serve it once with that version and stop it"
+        )
+
+
+def _told(versions: dict[str, int]) -> str:
+    return ", ".join(f"{each.replace('_', ' ')} {versions[each]}" for each in versions)
+
+
 def _check_list(backup: Path, manifest: BackupManifest, deployment: Deployment) -> None:
     """Refuses a backup that lists other files than its stores have."""
     expected = {
@@ -88,20 +124,14 @@ def _check_list(backup: Path, manifest: BackupManifest, deployment: Deployment) 
         raise StoreRefusedError(f"{backup} is damaged: it does not list the files of its stores")
 
 
-def _write(
-    copies: Path,
-    manifest: BackupManifest,
-    deployment: Deployment,
-    data_dir: Path,
-    written: Callable[[int], None],
-) -> None:
+def _write(copies: Path, manifest: BackupManifest, deployment: Deployment, data_dir: Path) -> None:
     (data_dir / _MEANWHILE).touch(mode=0o600)
     for store in store_names(deployment):
         (data_dir / store).mkdir(mode=0o700)
         for environment in ENVIRONMENTS:
             (data_dir / store / environment).mkdir(mode=0o700)
     for file in manifest.files:
-        _copy(copies, file, data_dir, written)
+        _copy(copies, file, data_dir)
     for store in store_names(deployment):
         for environment in ENVIRONMENTS:
             sync_directory(data_dir / store / environment)
@@ -115,7 +145,7 @@ def _write(
         sync_directory(data_dir.parent)
 
 
-def _copy(copies: Path, file: CopiedFile, data_dir: Path, written: Callable[[int], None]) -> None:
+def _copy(copies: Path, file: CopiedFile, data_dir: Path) -> None:
     descriptor = os.open(
         data_dir / file.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
     )
@@ -127,7 +157,6 @@ def _copy(copies: Path, file: CopiedFile, data_dir: Path, written: Callable[[int
             left = memoryview(chunk)
             while left:
                 left = left[target.write(left) :]
-            written(len(chunk))
         os.fsync(target.fileno())
 
 

@@ -12,15 +12,21 @@ from actors.names import part_name
 from actors.preflight import HELD_S, machine_version, read_progress
 from unify_grpc.machines.control_machine import ControlMachine
 from unify_grpc.machines.merge_machine import MergeMachine
+from unify_grpc.machines.row_names import row_name
 from unify_grpc.machines.shard_machine import ShardMachine
 from unify_grpc.machines.tables import DamagedError
 from unify_grpc.placement.slots import ShardMap
-from unify_grpc.storage.errors import StoreHeldError, StoreRefusedError
+from unify_grpc.storage.errors import (
+    LogTooShortError,
+    StorageCorruptError,
+    StoreHeldError,
+    StoreRefusedError,
+)
 from unify_grpc.storage.manifest import lock_directory
 from unify_grpc.storage.read_only import ReadOnlyStore, find_structure_faults
 from unify_grpc.verification.auditors import ControlAuditor, MergeAuditor, ShardAuditor
 from unify_grpc.verification.claims import CONTROL, MERGE
-from unify_grpc.verification.findings import Invariant, row_name
+from unify_grpc.verification.findings import Invariant
 from unify_grpc.verification.verification import Ask, Finding, Verification, parts_of
 
 if TYPE_CHECKING:
@@ -105,7 +111,10 @@ class _Stores:
         self.findings.append(Finding(part, invariant.value, text))
 
     def _open(self, directory: Path, deployment: Deployment, part: int) -> ReadOnlyStore | None:
-        """Opens a store, unless its files are broken: reading those could end the process."""
+        """Opens a store, unless its files are broken: reading those could end the process.
+
+        What keeps it from being opened is a finding, unless nothing can be said about it at all.
+        """
         name = part_name(part)
         if not (directory / name).is_dir():
             raise StoreRefusedError(f"{directory / name} is missing: restore it or its backup")
@@ -115,7 +124,14 @@ class _Stores:
             self._find(part, Invariant.STRUCTURE, fault)
         if faults:
             return None
-        return ReadOnlyStore(directory / name, deployment.manifest(name), machine_version(name))
+        manifest = deployment.manifest(name)
+        try:
+            return ReadOnlyStore(directory / name, manifest, machine_version(name))
+        except LogTooShortError as error:
+            self._find(part, Invariant.WHOLE_LOG, str(error))
+        except StorageCorruptError as error:
+            self._find(part, Invariant.CHECKSUMS, str(error))
+        return None
 
     def _auditor(self, part: int) -> Auditor:
         if part == CONTROL:
@@ -161,7 +177,11 @@ class _Stores:
 
     def _compare_progress(self, directory: Path) -> None:
         """Finds stores that are older than when they were last served."""
-        seen = read_progress(directory)
+        try:
+            seen = read_progress(directory)
+        except StoreRefusedError as error:
+            self._find(CONTROL, Invariant.WHOLE_LOG, f"of all parts: {error}")
+            return
         for part, (_, store) in self._parts.items():
             before = seen.get(part_name(part))
             if before is not None and store.next_number - 1 < before.last_number:

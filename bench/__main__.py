@@ -7,19 +7,48 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import delete, ingest, recovery
+from bench import (
+    big_merge,
+    cold,
+    delete,
+    growth,
+    hot_key,
+    ingest,
+    memory,
+    merge_storm,
+    read,
+    recovery,
+    unary,
+    versus,
+)
 from bench.service import BenchFailedError
+from bench.yardsticks import YARDSTICKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bench.parameters import Parameter
+    from bench.report import Measured
+    from bench.yardsticks import Subject
 
-SCENARIOS: Mapping[str, tuple[tuple[Parameter, ...], Callable[[Mapping[str, int]], None]]] = {
+SCENARIOS: Mapping[str, tuple[tuple[Parameter, ...], Callable[[Mapping[str, int]], object]]] = {
+    "big_merge": (big_merge.PARAMETERS, big_merge.run),
+    "cold": (cold.PARAMETERS, cold.run),
     "delete": (delete.PARAMETERS, delete.run),
+    "growth": (growth.PARAMETERS, growth.run),
+    "hot_key": (hot_key.PARAMETERS, hot_key.run),
     "ingest": (ingest.PARAMETERS, ingest.run),
+    "memory": (memory.PARAMETERS, memory.run),
+    "merge_storm": (merge_storm.PARAMETERS, merge_storm.run),
+    "read": (read.PARAMETERS, read.run),
     "recovery": (recovery.PARAMETERS, recovery.run),
+    "unary": (unary.PARAMETERS, unary.run),
 }
+COMPARED: Mapping[str, Callable[[Mapping[str, int], Subject], Measured]] = {
+    "cold": cold.run,
+    "ingest": ingest.run,
+}
+"""Scenarios that can be run against a yardstick too."""
 
 
 def main() -> int:
@@ -38,6 +67,17 @@ def main() -> int:
                 metavar="N",
                 help=f"{each.text} ({each.smoke:,} with --smoke, else {each.real:,})",
             )
+        if name in COMPARED:
+            scenario.add_argument(
+                "--versus", choices=YARDSTICKS, help="run this yardstick too, by turns"
+            )
+            scenario.add_argument(
+                "--pairs",
+                type=int,
+                metavar="N",
+                help=f"with --versus, how often ({versus.PAIRS_SMOKE} with --smoke, "
+                f"else {versus.PAIRS})",
+            )
     arguments = vars(parser.parse_args())
     parameters, run = SCENARIOS[arguments["scenario"]]
     values = {
@@ -46,7 +86,13 @@ def main() -> int:
     }
     signal.signal(signal.SIGTERM, _end)
     try:
-        run(values)
+        if (yardstick := arguments.get("versus")) is None:
+            run(values)
+        else:
+            compared = COMPARED[arguments["scenario"]]
+            usual = versus.PAIRS_SMOKE if arguments["smoke"] else versus.PAIRS
+            pairs = max(1, arguments["pairs"] or usual)
+            versus.compare(YARDSTICKS[yardstick], pairs, lambda subject: compared(values, subject))
     except BenchFailedError as failure:
         print(f"bench failed: {failure}", file=sys.stderr)
         return 1

@@ -11,7 +11,21 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.conversation import CHECK, DELETE, SEND, Built, Checked, Deleted, Order, Sent
+from bench.components import Partition
+from bench.conversation import (
+    BUILD,
+    CHECK,
+    DELETE,
+    PARTITION,
+    READ,
+    SEND,
+    Built,
+    Checked,
+    Deleted,
+    Order,
+    Reads,
+    Sent,
+)
 from bench.ledger import Tally
 from bench.machine import ROOT
 from bench.service import BenchFailedError
@@ -28,6 +42,7 @@ class ClientProcess:
 
     def __init__(self, order: Order) -> None:
         """Starts it; it begins at once to build what it will send."""
+        self.order = order
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.client", json.dumps(dataclasses.asdict(order))],
             stdin=subprocess.PIPE,
@@ -64,12 +79,27 @@ class ClientProcess:
 
     def wait_built(self) -> Built:
         """Waits until everything is ready to be sent."""
-        answer = self._answer()
-        return Built([_tally(each) for each in answer["tallies"]], answer["combinations_counts"])
+        return _built(self._answer())
 
-    def send(self, address: str) -> Sent:
-        """Has the next part of the order sent."""
-        return Sent(**self._do(SEND, address))
+    def build(self, address: str) -> Built:
+        """Has the next part built, where not all parts are built ahead."""
+        return _built(self._do(BUILD, address))
+
+    def send(self, address: str, *, events_per_s: int = 0, readers: int = 0) -> Sent:
+        """Has the next part of the order sent.
+
+        Args:
+            address: the service's.
+            events_per_s: at which rate; 0: as fast as answers come.
+            readers: callers that read traits meanwhile.
+        """
+        fields = self._do(SEND, address, events_per_s, readers)
+        reads = fields.pop("reads")
+        return Sent(**fields, reads=Reads(**reads) if reads else None)
+
+    def read(self, address: str, *, callers: int, count: int) -> Reads:
+        """Has traits read by callers at once, so often in all."""
+        return Reads(**self._do(READ, address, callers, count))
 
     def delete(self, address: str) -> Deleted:
         """Has the next identifier deleted."""
@@ -79,10 +109,14 @@ class ClientProcess:
         """Has profiles read back and compared with what is expected."""
         return Checked(**self._do(CHECK, address))
 
-    def _do(self, step: str, address: str) -> dict[str, Any]:
+    def partition(self, address: str) -> Partition:
+        """Has all that was sent put together as if nothing were limited."""
+        return Partition(**self._do(PARTITION, address))
+
+    def _do(self, step: str, address: str, *numbers: int) -> dict[str, Any]:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(f"{step} {address}\n")
+            self._process.stdin.write(" ".join([step, address, *map(str, numbers)]) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise BenchFailedError("the sending process ended early") from error
@@ -103,6 +137,10 @@ class ClientProcess:
         for line in self._process.stdout:
             self._lines.put(line)
         self._lines.put("")
+
+
+def _built(fields: dict[str, Any]) -> Built:
+    return Built(**{**fields, "tallies": [_tally(each) for each in fields["tallies"]]})
 
 
 def _tally(fields: dict[str, Any]) -> Tally:

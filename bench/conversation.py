@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 SEND: Final = "send"
 DELETE: Final = "delete"
 CHECK: Final = "check"
-"""The steps, each told as one line of itself and the service's address."""
+PARTITION: Final = "partition"
+BUILD: Final = "build"
+READ: Final = "read"
+"""The steps, each told as one line of itself, the service's address, and numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,36 @@ class Part:
     mix: Mix
     deletes: bool
     """Whether an identifier is deleted before the next part."""
+    streams: int = 0
+    """How many of the streams send; 0: all."""
+    batch_min: int = 0
+    """Sizes of batches are drawn from here to `batch_max`; both 0: those of the order."""
+    batch_max: int = 0
+    is_unary: bool = False
+    """Whether batches are calls of `Ingest`, one after another, instead of a stream."""
+
+
+def plain_part(
+    events: int,
+    mix: Mix,
+    *,
+    streams: int = 0,
+    batch_min: int = 0,
+    batch_max: int = 0,
+    is_unary: bool = False,
+) -> Part:
+    """Returns a part of so many events, after which nothing is deleted."""
+    return Part(
+        events=events,
+        events_max=events,
+        combinations=0,
+        mix=mix,
+        deletes=False,
+        streams=streams,
+        batch_min=batch_min,
+        batch_max=batch_max,
+        is_unary=is_unary,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +76,14 @@ class Order:
     profiles_checked: int
     write_key: str
     access_token: str
+    is_built_ahead: bool = True
+    """Whether all is built before the first part is sent, and not each part before itself."""
+    traffic: str = "people"
+    """Which kind of stream, see `streams.py`."""
+    sizes: tuple[int, ...] = ()
+    """What that kind has to know."""
+    keeps_traits: bool = False
+    """Whether traits will be read."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +94,28 @@ class Built:
     """Of each part."""
     combinations_counts: list[int]
     """Known combinations after each part."""
+    profiles_count: int
+    """Live profiles after the last part, without that of the hot key."""
+
+    def plus(self, later: Built) -> Built:
+        """Returns what was built with what was built after it."""
+        return Built(
+            self.tallies + later.tallies,
+            self.combinations_counts + later.combinations_counts,
+            later.profiles_count,
+        )
+
+
+@dataclass(frozen=True)
+class Reads:
+    """How reading went."""
+
+    seconds: float
+    answers_ms: list[float]
+    wrong: list[str]
+    """What differs from the expectation, in sentences."""
+    checksum: str
+    """Of what was read, where nothing changed meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +127,8 @@ class Sent:
     """From a batch's first byte to its answer."""
     results: dict[str, int]
     """Statuses of the events that the service thought notable, and `DROPS` among them."""
+    reads: Reads | None = None
+    """What was read beside it."""
 
 
 @dataclass(frozen=True)

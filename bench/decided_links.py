@@ -55,6 +55,10 @@ class DecidedLinks:
             time.sleep(_POLL_S)
         raise BenchFailedError(f"the service was not at rest within {REST_TIMEOUT_S:.0f} s")
 
+    def profiles_count(self) -> int:
+        """Returns the profiles of all shards."""
+        return sum(shard.profiles_count for shard in self._status().shards)
+
     def _status(self) -> operations_service_pb2.GetStatusResponse:
         request = operations_service_pb2.GetStatusRequest()
         try:

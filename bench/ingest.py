@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bench.conversation import Order, Part
+from bench.conversation import plain_part
+from bench.orders import order_of
 from bench.parameters import Parameter
 from bench.report import print_line, print_measured, print_traffic
 from bench.run import judge, started
-from bench.service import ACCESS_TOKEN, WRITE_KEY
 from bench.workload import ZIPF_SHIFT, Mix
+from bench.yardsticks import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bench.report import Measured
+    from bench.yardsticks import Subject
 
 PARAMETERS: Final = (
     Parameter("shards", 2, 2, "shards"),
@@ -25,27 +29,37 @@ PARAMETERS: Final = (
     Parameter("profiles", 50, 400, "profiles read back and compared afterwards"),
     Parameter("seed", 1, 1, "seed of the traffic"),
 )
-WARM_UP_ARRIVALS: Final = 100
-"""Of 1,000 events of the warm-up, how many are somebody's first: it peoples the space."""
+WARM_UP_MIX: Final = Mix(arrivals=100, zipf_shift=ZIPF_SHIFT)
+"""It peoples the space."""
 
 
-def run(values: Mapping[str, int]) -> None:
+def run(values: Mapping[str, int], subject: Subject = SERVICE) -> Measured:
     """Sends known traffic through gRPC; prints rate, CPU, bytes, latency and a checksum."""
-    order = Order(
-        seed=values["seed"],
-        streams=values["streams"],
-        parts=(
-            _part(values["warm_up"], WARM_UP_ARRIVALS),
-            _part(values["events"], values["arrivals"]),
-        ),
-        batch=values["batch"],
-        window=values["window"],
-        profiles_checked=values["profiles"],
-        write_key=WRITE_KEY,
-        access_token=ACCESS_TOKEN,
-    )
     title = "ingest: known traffic, IngestStream, RESOLVED, NOTABLE results"
-    with started(title, order, values) as bench:
+    mix = Mix(values["arrivals"], ZIPF_SHIFT)
+    return send_traffic(title, values, WARM_UP_MIX, mix, subject=subject)
+
+
+def send_traffic(
+    title: str,
+    values: Mapping[str, int],
+    warm_up_mix: Mix,
+    mix: Mix,
+    *,
+    subject: Subject = SERVICE,
+) -> Measured:
+    """Sends a warm-up and a measured part; prints what the latter took, and returns it.
+
+    Args:
+        title: the scenario's name, and what it is about.
+        values: its parameters: all of `PARAMETERS` but `arrivals`.
+        warm_up_mix: who acts in the warm-up.
+        mix: who acts in the measured part.
+        subject: the service, or what it is compared with.
+    """
+    parts = plain_part(values["warm_up"], warm_up_mix), plain_part(values["events"], mix)
+    order = order_of(values, *parts)
+    with started(title, order, values, subject=subject) as bench:
         bench.warm_up()
         measured = bench.measure()
         checked = bench.check()
@@ -54,8 +68,4 @@ def run(values: Mapping[str, int]) -> None:
     print_measured(measured)
     judge(tally, measured.sent.results, checked)
     print_line("checksum", f"{checked.checksum} of {checked.profiles_count} profiles read back")
-
-
-def _part(events: int, arrivals: int) -> Part:
-    mix = Mix(arrivals, ZIPF_SHIFT)
-    return Part(events=events, events_max=events, combinations=0, mix=mix, deletes=False)
+    return measured

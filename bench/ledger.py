@@ -123,6 +123,17 @@ class Ledger:
         self._owners[hidden] = members
         self._counts[hidden] = self._counts.pop(name, 0)
 
+    def absorb(self, other: Ledger) -> None:
+        """Adds what another stream's account says of people who are in this one too."""
+        self._counts.update(other._counts)
+        for members in other._owners.values():
+            self._resolve(tuple(sorted(members, key=rank)))
+
+    @property
+    def profiles_count(self) -> int:
+        """Live profiles."""
+        return len({id(members) for members in self._owners.values()})
+
     def names(self) -> list[Name]:
         """Returns all identifiers that belong to a profile, in the order of their joining."""
         return [name for name in self._owners if name.type != HIDDEN]

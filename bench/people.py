@@ -7,7 +7,7 @@ two profiles. Some sign in on somebody else's device, which the service must kee
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.ledger import EMAIL, USER_ID, Name
 
@@ -15,13 +15,10 @@ if TYPE_CHECKING:
     from random import Random
 
 SIGN_UP_SHARE: Final = 0.7
-DEVICES_SHARES: Final = (0.55, 0.3, 0.15)
-"""Of people with one, two and three devices."""
 MOBILE_SHARE: Final = 0.35
 BORROWER_SHARE: Final = 0.05
 """Of people who also use a device of the person before them."""
 MAIN_DEVICE_SHARE: Final = 0.65
-VISITS_BEFORE_MAX: Final = 4
 IDENTIFY_SHARE: Final = 0.04
 SERVER_SHARE: Final = 0.06
 """Of a member's events that a server sends, which knows the user id alone."""
@@ -30,12 +27,26 @@ BORROWING_SHARE: Final = 0.06
 MOBILE_PLATFORMS: Final = ("android", "ios")
 
 
+class Habits(NamedTuple):
+    """What kind of people arrive."""
+
+    devices_shares: tuple[float, float, float]
+    """Of people with one, two and three devices."""
+    visits_before_max: int
+    """On a device, before its owner signs in there."""
+
+
+USUAL: Final = Habits((0.55, 0.3, 0.15), 4)
+HURRIED: Final = Habits((0.2, 0.4, 0.4), 1)
+"""They have more devices, and sign in on each after one visit: so much as can be is novel."""
+
+
 class Device:
     """A browser or telephone."""
 
     __slots__ = ("anonymous", "context", "hardware", "is_signed_in", "platform", "visits_left")
 
-    def __init__(self, random: Random, label: str) -> None:
+    def __init__(self, random: Random, label: str, habits: Habits = USUAL) -> None:
         """Draws a device; `label` is unique in the workload."""
         self.anonymous = Name("anonymous_id", f"a{random.getrandbits(64):016x}-{label}")
         self.platform = (
@@ -46,7 +57,7 @@ class Device:
             if self.platform == "browser"
             else Name(f"{self.platform}.id", f"{random.getrandbits(96):024x}")
         )
-        self.visits_left = random.randint(1, VISITS_BEFORE_MAX)
+        self.visits_left = random.randint(1, habits.visits_before_max)
         self.is_signed_in = False
         self.context = b""
         """As JSON; whoever writes events fills it once."""
@@ -73,10 +84,12 @@ class Person:
 
     __slots__ = ("_borrowed", "_devices", "_email", "_is_member", "_user", "_will_sign_up")
 
-    def __init__(self, random: Random, label: str, neighbour: Person | None) -> None:
+    def __init__(
+        self, random: Random, label: str, neighbour: Person | None, habits: Habits = USUAL
+    ) -> None:
         """Draws a person; `neighbour` may lend a device."""
-        count = random.choices((1, 2, 3), DEVICES_SHARES)[0]
-        self._devices = [Device(random, f"{label}-{each}") for each in range(count)]
+        count = random.choices((1, 2, 3), habits.devices_shares)[0]
+        self._devices = [Device(random, f"{label}-{each}", habits) for each in range(count)]
         self._user = Name(USER_ID, f"u-{label}-{random.getrandbits(32):08x}")
         self._email = Name(EMAIL, f"member.{label}@example.com")
         self._will_sign_up = random.random() < SIGN_UP_SHARE

@@ -75,7 +75,7 @@ class ProcessTree:
         """Returns the usage of each part; processes that end in between are left out."""
         usages: dict[str, Usage] = {}
         for number, part in self.parts().items():
-            usage = _usage(number)
+            usage = usage_of(number)
             if usage is not None:
                 usages[part] = usages.get(part, NOTHING).plus(usage)
         return usages
@@ -83,7 +83,7 @@ class ProcessTree:
     def parts(self) -> dict[int, str]:
         """Returns the part that each process plays, by process number."""
         parts = {self._root: GATEWAY, **self._others}
-        for number in _descendants(self._root):
+        for number in descendants(self._root):
             self._started.setdefault(number, _start_time(number))
             known = self._parts.get(number, RAY)
             # A worker opens its store some time after it began.
@@ -125,7 +125,8 @@ def directory_bytes(directory: Path) -> int:
     return total
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """Returns the numbers of a process's children, of their children, and so on."""
     children: dict[int, list[int]] = {}
     for number, parent in _parents():
         children.setdefault(parent, []).append(number)
@@ -161,11 +162,18 @@ def _start_time(number: int) -> str:
     return fields[19] if fields else ""
 
 
-def _usage(number: int) -> Usage | None:
+def usage_of(number: int, *, with_ended: bool = False) -> Usage | None:
+    """Returns what a process has used; None if it has ended.
+
+    Args:
+        number: of the process.
+        with_ended: its children that have ended are to count too. What those wrote always does.
+    """
     fields = _stat(number)
     if not fields:
         return None
-    ticks = int(fields[11]) + int(fields[12])
+    # User and system time; the next two are those of children that were waited for.
+    ticks = sum(int(each) for each in fields[11 : 15 if with_ended else 13])
     try:
         written = _field(f"/proc/{number}/io", "write_bytes")
         anonymous_kb = _field(f"/proc/{number}/status", "RssAnon")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.ledger import Tally
     from bench.processes import Usage
 
-_LABEL_CHARS = 11
+_LABEL_CHARS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,8 @@ class Measured:
     memory_bytes_max: Mapping[str, int]
     stored_bytes: int
     """By which the data directory grew."""
+    is_unary: bool = False
+    """Whether each batch was a call of its own."""
 
     @property
     def events_per_s(self) -> float:
@@ -74,35 +76,49 @@ def print_traffic(tally: Tally, warm_up: Tally, results: Mapping[str, int]) -> N
         print_line("results", said)
 
 
-def print_measured(measured: Measured) -> None:
-    """Prints throughput, latency, and what each part used for it."""
+def print_measured(measured: Measured, name: str = "") -> None:
+    """Prints throughput, latency, and what each part used for it.
+
+    Args:
+        measured: what to print.
+        name: of what was measured, where a scenario measures several things.
+    """
+    prefix = f"{name} " if name else ""
     count, seconds = measured.events_count, measured.sent.seconds
     answers = sorted(measured.sent.answers_ms)
-    print_line("rate", f"{measured.events_per_s:,.0f} events/s: {count:,} in {seconds:.2f} s")
+    rate = f"{measured.events_per_s:,.0f} events/s: {count:,} in {seconds:.2f} s"
+    print_line(f"{prefix}rate", rate)
     print_line(
-        "ack",
-        f"p50 {percentile(answers, 50):.0f} ms, p90 {percentile(answers, 90):.0f} ms, "
-        f"p99 {percentile(answers, 99):.0f} ms, max {answers[-1]:.0f} ms "
-        f"of {len(answers):,} batches",
+        f"{prefix}ack",
+        f"{describe_times(answers, '{:.0f}')} of {len(answers):,} batches"
+        if not measured.is_unary
+        else f"{describe_times(answers, '{:.1f}')} of {len(answers):,} calls",
     )
     cpu = {part: usage.cpu_us / count for part, usage in measured.usages.items()}
-    print_line("CPU", f"{measured.cpu_us:.1f} µs/event: {_parts(cpu, '{:.1f}')}")
+    costs = describe_parts(cpu, "{:.1f}")
+    print_line(f"{prefix}CPU", f"{measured.cpu_us:.1f} µs/event: {costs}")
     written = {
         part: usage.written_bytes / count
         for part, usage in measured.usages.items()
         if usage.written_bytes
     }
     print_line(
-        "written",
-        f"{sum(written.values()):,.0f} bytes/event: {_parts(written, '{:,.0f}')}",
+        f"{prefix}written",
+        f"{sum(written.values()):,.0f} bytes/event: {describe_parts(written, '{:,.0f}')}",
     )
     memory = {part: size / 2**20 for part, size in measured.memory_bytes_max.items()}
-    print_line("memory", f"peak anonymous MB: {_parts(memory, '{:.0f}')}")
+    print_line(f"{prefix}memory", f"peak anonymous MB: {describe_parts(memory, '{:.0f}')}")
     payload = measured.payload_bytes / count
     print_line(
-        "stored",
+        f"{prefix}stored",
         f"{measured.stored_bytes / count:,.0f} bytes/event on disk, for {payload:.0f} sent",
     )
+
+
+def describe_times(ordered_ms: list[float], form: str) -> str:
+    """Returns percentiles and the maximum of an ordered, non-empty list of milliseconds."""
+    shown = [f"p{each} {form.format(percentile(ordered_ms, each))} ms" for each in (50, 90, 99)]
+    return ", ".join([*shown, f"max {form.format(ordered_ms[-1])} ms"])
 
 
 def percentile(ordered: list[float], percent: float) -> float:
@@ -116,5 +132,6 @@ def in_order(parts: Iterable[str]) -> list[str]:
     return sorted(parts, key=lambda part: (0 if part == GATEWAY else last.get(part, 1), part))
 
 
-def _parts(values: Mapping[str, float], form: str) -> str:
+def describe_parts(values: Mapping[str, float], form: str) -> str:
+    """Returns each part with its value, formatted."""
     return ", ".join(f"{part} {form.format(values[part])}" for part in in_order(values))

@@ -7,19 +7,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from bench.client_process import ClientProcess
+from bench.conversation import Sent
+from bench.ledger import Tally
 from bench.machine import describe_commit, describe_load, describe_machine
 from bench.processes import CLIENT, directory_bytes
 from bench.report import Measured, print_line
-from bench.service import BenchFailedError, BoundedDirectory, Service
+from bench.service import BenchFailedError, BoundedDirectory
 from bench.watch import Watch
+from bench.yardsticks import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench.conversation import Checked, Deleted, Order
-    from bench.ledger import Tally
+    from bench.service import Service
+    from bench.yardsticks import Subject
 
 DISK_BYTES_PER_EVENT_MAX: Final = 3_000
+"""Unless a scenario knows better."""
 DISK_BYTES_MIN: Final = 300_000_000
 """Two files a store, Ray's logs."""
 PROBLEMS_SHOWN_MAX: Final = 5
@@ -45,26 +50,52 @@ class Run:
 
     def warm_up(self) -> None:
         """Sends a part that is not measured, and prints which processes will be."""
+        self._build()
         self._client.send(self.address)
         self._parts_sent += 1
         parts = self._service.tree.parts()
         measuring = (f"{part}={number}" for number, part in parts.items())
         print("measuring:", *measuring, file=sys.stderr)
 
-    def measure(self) -> Measured:
-        """Sends the next part; what each process used counts from its start to its end."""
+    def measure(self, *, events_per_s: int = 0, readers: int = 0) -> Measured:
+        """Sends the next part; what each process used counts from its start to its end.
+
+        Args:
+            events_per_s: at which rate; 0: as fast as answers come.
+            readers: callers that read traits meanwhile.
+        """
+        self._build()
         tally = self.built.tallies[self._parts_sent]
+        part = self._client.order.parts[self._parts_sent]
+        measured = self._measure(
+            lambda: self._client.send(self.address, events_per_s=events_per_s, readers=readers),
+            tally,
+            is_unary=part.is_unary,
+        )
+        self._parts_sent += 1
+        return measured
+
+    def read(self, *, callers: int, count: int) -> Measured:
+        """Has traits read by callers at once, so often in all: an event is a read."""
+
+        def read() -> Sent:
+            reads = self._client.read(self.address, callers=callers, count=count)
+            return Sent(reads.seconds, reads.answers_ms, {}, reads)
+
+        return self._measure(read, Tally(events_count=count // callers * callers), is_unary=True)
+
+    def _measure(self, act: Callable[[], Sent], tally: Tally, *, is_unary: bool) -> Measured:
         service, watch = self._service, self._watch
         watch.memory_bytes_max.clear()
         stored_bytes = directory_bytes(service.data_dir)
-        before = service.tree.sample()
-        sent = self._client.send(self.address)
-        after = service.tree.sample()
+        before = service.sample()
+        sent = act()
+        after = service.sample()
         stored_bytes = directory_bytes(service.data_dir) - stored_bytes
         watch.note_memory()
-        self._parts_sent += 1
         return Measured(
             events_count=tally.events_count,
+            is_unary=is_unary,
             payload_bytes=tally.bytes_count,
             sent=sent,
             usages={
@@ -74,20 +105,36 @@ class Run:
             stored_bytes=stored_bytes,
         )
 
+    def _build(self) -> None:
+        """Has the next part built, unless it was beforehand."""
+        if len(self.built.tallies) == self._parts_sent:
+            self.built = self.built.plus(self._client.build(self.address))
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Returns the anonymous memory of each part of the service now."""
+        usages = self._service.sample()
+        return {part: usage.anonymous_bytes for part, usage in usages.items() if part != CLIENT}
+
     def delete(self) -> Deleted:
         """Deletes the next identifier, as the order has it."""
         return self._client.delete(self.address)
 
     def check(self) -> Checked:
         """Reads profiles back; the service has to be alive afterwards."""
-        checked = self._client.check(self.address)
+        checked = self._service.check(self._client, self.address)
         self._service.check_alive()
         return checked
 
 
 @contextmanager
 def started(
-    title: str, order: Order, values: Mapping[str, int], *, log_level: str = "warning"
+    title: str,
+    order: Order,
+    values: Mapping[str, int],
+    *,
+    log_level: str = "warning",
+    disk_bytes_per_event_max: int = DISK_BYTES_PER_EVENT_MAX,
+    subject: Subject = SERVICE,
 ) -> Iterator[Run]:
     """Prints what the figures depend on and runs a service; nothing is left of it afterwards.
 
@@ -96,9 +143,11 @@ def started(
         order: what the sending process will be asked to do.
         values: the scenario's parameters.
         log_level: the service's.
+        disk_bytes_per_event_max: bounds the disk, with what an empty service needs.
+        subject: the service, or what it is compared with.
     """
     events = sum(part.events_max for part in order.parts)
-    disk_bytes_max = DISK_BYTES_MIN + DISK_BYTES_PER_EVENT_MAX * events
+    disk_bytes_max = DISK_BYTES_MIN + disk_bytes_per_event_max * events + subject.disk_bytes
     print_line("bench", title)
     with BoundedDirectory(disk_bytes_max) as directory:
         print_line("machine", describe_machine())
@@ -110,9 +159,9 @@ def started(
         )
         with (
             ClientProcess(order) as client,
-            Service(directory.path, shards=values["shards"], log_level=log_level) as service,
+            subject.launch(directory.path, shards=values["shards"], log_level=log_level) as service,
         ):
-            watch = Watch(service.tree, directory.path, disk_bytes_max)
+            watch = Watch(service, directory.path, disk_bytes_max)
             try:
                 yield Run(client, service, watch)
             finally:

@@ -18,6 +18,10 @@ from bench.processes import ProcessTree
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from bench.client_process import ClientProcess
+    from bench.conversation import Checked
+    from bench.processes import Usage
+
 WRITE_KEY: Final = "dev_write_key"
 ACCESS_TOKEN: Final = "dev_access_token"  # noqa: S105 - known on purpose, for loopback only
 ADMIN_TOKEN: Final = "dev_admin_token"  # noqa: S105 - the same
@@ -43,11 +47,7 @@ class Service:
         self._errors = directory / "errors"
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "actors.command_line", "serve", "--dev"),
-                    *("--data-dir", str(self.data_dir), "--grpc-port", "0"),
-                    *("--shards", str(shards), "--log-level", log_level),
-                ],
+                self._command(shards, log_level),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
@@ -74,14 +74,18 @@ class Service:
         self.tree.parts()
         if kind is not None:
             sys.stderr.write(self.errors())
+        self.stop()
+        for number in self.tree.left_over():
+            os.kill(number, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ends it in order, if it can be; a second time it does nothing."""
         self._process.terminate()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for number in self.tree.left_over():
-            os.kill(number, signal.SIGKILL)
 
     @property
     def number(self) -> int:
@@ -98,6 +102,22 @@ class Service:
             self.check_alive()
             time.sleep(_POLL_S)
         raise BenchFailedError(f"the service was not ready within {START_TIMEOUT_S:.0f} s")
+
+    def sample(self) -> dict[str, Usage]:
+        """Returns the usage of each part."""
+        return self.tree.sample()
+
+    def check(self, client: ClientProcess, address: str) -> Checked:
+        """Has what was stored compared with what has to be there."""
+        return client.check(address)
+
+    def _command(self, shards: int, log_level: str) -> list[str]:
+        """Returns what starts it."""
+        return [
+            *(sys.executable, "-m", "actors.command_line", "serve", "--dev"),
+            *("--data-dir", str(self.data_dir), "--grpc-port", "0"),
+            *("--shards", str(shards), "--log-level", log_level),
+        ]
 
     def check_alive(self) -> None:
         """Raises `BenchFailedError` once the service has ended."""

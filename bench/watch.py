@@ -11,7 +11,7 @@ from bench.service import BenchFailedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.processes import ProcessTree
+    from bench.service import Service
 
 INTERVAL_S: Final = 0.5
 
@@ -19,10 +19,10 @@ INTERVAL_S: Final = 0.5
 class Watch:
     """Keeps the highest memory of each part; ends the gateway where the disk is overdrawn."""
 
-    def __init__(self, tree: ProcessTree, directory: Path, bytes_max: int) -> None:
+    def __init__(self, service: Service, directory: Path, bytes_max: int) -> None:
         """Begins to look."""
         self.memory_bytes_max: dict[str, int] = {}
-        self._tree = tree
+        self._service = service
         self._directory = directory
         self._bytes_max = bytes_max
         self._stopping = threading.Event()
@@ -41,7 +41,7 @@ class Watch:
 
     def note_memory(self) -> None:
         """Looks at memory now: a part that is measured may be shorter than the interval."""
-        for part, usage in self._tree.sample().items():
+        for part, usage in self._service.sample().items():
             highest = max(self.memory_bytes_max.get(part, 0), usage.anonymous_bytes)
             self.memory_bytes_max[part] = highest
 
@@ -51,5 +51,5 @@ class Watch:
             used = directory_bytes(self._directory)
             if used > self._bytes_max:
                 self._overdrawn_bytes = used
-                self._tree.end_root()
+                self._service.tree.end_root()
                 return

@@ -17,7 +17,9 @@ def restore(*, directory: Path, data_dir: Path | None) -> None:
     """Restores the backup in DIR into an empty data directory; needs no service.
 
     Serve it with `unify serve --data-dir`. What was stored after the backup is not in it: callers
-    that send it again double nothing.
+    that send it again double nothing. Nor is what was changed after it: what was revoked or deleted
+    is there again, and rules are the earlier ones. DIR holds the data of all spaces: keep it like
+    the data directory.
     """
     from datetime import UTC, datetime
 
@@ -35,5 +37,7 @@ def restore(*, directory: Path, data_dir: Path | None) -> None:
     where = printable(str(target))
     click.echo(
         f"Restored {bytes_text(manifest.size_bytes)} as of {time_text(made)} to {where};"
-        f" `unify serve --data-dir {where}` serves it."
+        f" `unify serve --data-dir {where}` serves it.\n"
+        "Write keys and tokens revoked, identifiers deleted and rules changed after"
+        f" {time_text(made)} are as they were then: repeat that."
     )

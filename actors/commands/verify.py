@@ -43,15 +43,21 @@ def verify(
     --address, with an admin token and little of its time. Exit codes: 0 everything holds, 1
     something does not, 2 it could not be checked.
     """
+    if data_dir is None and not token:
+        raise click.UsageError("Name the --data-dir of a stopped service, or give a --token.")
     try:
         if data_dir is not None:
             code = _verify_stopped(data_dir, is_json=is_json)
-        elif not token:
-            raise click.UsageError("Name the --data-dir of a stopped service, or give a --token.")
         else:
-            code = _verify_running(address, token, timeout_s, is_json=is_json)
+            code = _verify_running(address, token or "", timeout_s, is_json=is_json)
     except CallFailedError as error:
         raise NotCheckedError(error.message, error.faults) from None
+    except click.ClickException:
+        raise
+    except KeyboardInterrupt:
+        raise NotCheckedError("it was interrupted before its end") from None
+    except Exception as error:  # its code must not say that something is wrong
+        raise NotCheckedError(f"it ended unexpectedly: {type(error).__name__}") from error
     sys.exit(code)
 
 

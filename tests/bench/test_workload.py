@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from bench.deletion import draw_deletion
 from bench.ledger import Ledger, Name
-from bench.workload import ZIPF_SHIFT, Mix, Stream, check_sample
+from bench.merges import PairStream, StormShape, StormStream
+from bench.workload import (
+    EVEN_SHIFT,
+    HOT_NAME,
+    ZIPF_SHIFT,
+    Mix,
+    Stream,
+    check_sample,
+    hot_sample,
+)
 from tests.reference.backend import ReferenceBackend
 from unify_grpc._pb.unify.v1 import ingest_service_pb2
 
@@ -83,6 +92,70 @@ def test_known_traffic_is_known() -> None:
     _, tally = stream.batches(50_000, batch_events=1000, mix=Mix(20, ZIPF_SHIFT))
 
     assert (tally.novel_count + tally.refused_count) / tally.events_count <= 0.05
+
+
+def test_every_third_event_of_newcomers_is_a_novel_link() -> None:
+    """Newcomers' traffic is a third novel links, and a tenth of those are merges."""
+    stream = Stream(1, 0)
+    mix = Mix(250, EVEN_SHIFT, recent=2_000, is_hurried=True)
+    stream.batches(15_000, batch_events=1000, mix=mix)
+
+    _, tally = stream.batches(20_000, batch_events=1000, mix=mix)
+
+    assert 0.32 <= tally.novel_count / tally.events_count <= 0.35
+    assert tally.merges_count >= tally.novel_count / 10
+
+
+def test_a_hot_key_has_its_share_of_the_events() -> None:
+    """A tenth of all streams' events are those of one profile, accounted for together."""
+    streams = [Stream(1, number) for number in range(3)]
+    mix = Mix(20, ZIPF_SHIFT, hot=100)
+    for stream in streams:
+        stream.batches(5_000, batch_events=1000, mix=mix)
+
+    ((name, ledger),) = hot_sample(streams)
+    members, events_count = ledger.profile(name)
+
+    assert HOT_NAME in members
+    assert len(members) == 2
+    assert 0.08 <= events_count / 15_000 <= 0.11
+
+
+def test_every_link_of_a_storm_is_a_merge() -> None:
+    """Chains and stars are linked one merge at a time, until each is one profile."""
+    stream = StormStream(1, 0, StormShape(clusters=5, members=12))
+    mix = Mix(0, ZIPF_SHIFT)
+
+    _, alone = stream.batches(120, batch_events=50, mix=mix)
+    _, links = stream.batches(110, batch_events=50, mix=mix)
+
+    assert alone.merges_count == 0
+    assert links.merges_count == links.novel_count == 110
+    assert stream.ledger.profiles_count == 10
+    assert {stream.ledger.profile(name)[1] for name in stream.ledger.names()} == {23}
+
+
+def test_pairs_are_merged_with_all_their_events() -> None:
+    """Each link of a pair merges two profiles of so many events."""
+    stream = PairStream(1, 0, (10, 100), 2)
+    mix = Mix(0, ZIPF_SHIFT)
+    stream.batches(440, batch_events=100, mix=mix)
+
+    _, links = stream.batches(4, batch_events=1, mix=mix)
+
+    assert links.merges_count == 4
+    assert {stream.ledger.profile(name)[1] for name in stream.ledger.names()} == {21, 201}
+
+
+def test_sizes_of_calls_are_drawn() -> None:
+    """Calls of many callers have from 1 to 10 events, and as many in all as were asked for."""
+    batches, tally = Stream(1, 0).batches(
+        500, batch_events=10, mix=Mix(100, ZIPF_SHIFT), batch_events_min=1
+    )
+    sizes = [len(ingest_service_pb2.IngestRequest.FromString(batch).events) for batch in batches]
+
+    assert sum(sizes) == tally.events_count == 500
+    assert set(sizes) == set(range(1, 11))
 
 
 def test_the_ledger_agrees_with_the_reference() -> None:

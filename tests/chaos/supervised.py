@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.chaos.victims import Victim
 
 POLL_S: Final = 0.02
-_ENDS_S = 30.0
+_ENDS_S = 60.0
 """What the processes of a dead service may take to end."""
 _START_S = 150.0
 """A start takes 5 s on a quiet machine, and minutes on one that has much else to do."""

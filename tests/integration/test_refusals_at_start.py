@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -231,6 +233,33 @@ def test_an_older_copy_of_one_store_is_refused(data: Path, tmp_path: Path) -> No
     shutil.copytree(tmp_path / "copy", data / SHARD)
 
     assert "is older than when it was last served" in refusal(data)
+
+
+def test_a_taken_port_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """A start that cannot serve makes no deployment, whose admin token nobody would be shown."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal(tmp_path / "new", "--grpc-port", str(port))
+
+    assert f"the port {port} of 127.0.0.1 is taken" in said
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_no_room_keeps_nobody_from_starting(
+    data: Path, monkeypatch: pytest.MonkeyPatch, full: int
+) -> None:
+    """A full disk and a used up quota leave what was written down before."""
+    before = read_progress(data)
+    append(data, 1, MACHINE_VERSION, is_clean=True)
+
+    def refuse(_: int) -> None:
+        raise OSError(full, os.strerror(full))
+
+    monkeypatch.setattr("actors.preflight.os.fsync", refuse)
+    check_stores(data, open_deployment(data))
+    assert before == read_progress(data)
+    assert not list(data.glob("*.new"))
 
 
 def test_what_was_only_ended_too_soon_is_served(data: Path) -> None:

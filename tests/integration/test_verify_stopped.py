@@ -8,6 +8,7 @@ import shutil
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import lmdb
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -31,6 +32,7 @@ from unify_grpc.machines import journal, rows
 from unify_grpc.machines.rows import MemberRow
 from unify_grpc.machines.shard_machine import ShardMachine
 from unify_grpc.storage.manifest import lock_directory
+from unify_grpc.storage.positions import POSITION_KEY
 from unify_grpc.storage.records import HEAD_BYTES, seal
 
 if TYPE_CHECKING:
@@ -189,10 +191,38 @@ def test_a_tail_that_gives_no_rows_is_found(data: Path) -> None:
     number = _append(data)
     key = number.to_bytes(8, "big")
     rewrite(data, SHARD, "log", {key: flipped(stored(data, SHARD, "log")[key])})
-    key, value = next(iter(stored(data, names.CONTROL, "state").items()))
-    rewrite(data, names.CONTROL, "state", {key: flipped(value)})
+    flip_one(data, names.CONTROL)
 
     assert {(SHARD, "whole_log"), (names.CONTROL, "checksums")} == found(data)
+
+
+def test_a_damaged_checkpoint_is_found(data: Path) -> None:
+    """A store whose checkpoint cannot be told is told of and not opened; others still are."""
+    with_checkpoint = lmdb.open(str(data / SHARD / "state"), readonly=True, lock=False)
+    with with_checkpoint.begin() as rows:
+        position = bytes(rows.get(POSITION_KEY) or b"")
+    with_checkpoint.close()
+    rewrite(data, SHARD, "state", {POSITION_KEY: flipped(position)})
+    flip_one(data, names.CONTROL)
+
+    assert {(SHARD, "checksums"), (names.CONTROL, "checksums")} <= found(data)
+    assert (SHARD, "checksums", "the checkpoint does not match its checksum") in findings(data)
+
+
+def test_a_log_that_ends_before_its_checkpoint_is_found(data: Path) -> None:
+    """The same of a store whose log is not the one that its rows were made of."""
+    rewrite(data, SHARD, "log", dict.fromkeys(stored(data, SHARD, "log")))
+    flip_one(data, names.CONTROL)
+
+    assert {(SHARD, "whole_log"), (names.CONTROL, "checksums")} <= found(data)
+
+
+def test_a_damaged_note_of_progress_is_found(data: Path) -> None:
+    """How far stores were is not known then; what they are is checked all the same."""
+    (data / PROGRESS_FILE).write_bytes(b"{")
+    flip_one(data, SHARD)
+
+    assert {(names.CONTROL, "whole_log"), (SHARD, "checksums")} <= found(data)
 
 
 def test_a_tail_of_another_version_cannot_be_checked(data: Path) -> None:
@@ -211,8 +241,7 @@ def test_broken_pages_are_found(data: Path) -> None:
     for at in range(2 * 4096, len(content), 4096):
         content[at + 10 : at + 12] = b"\xff\xff"
     path.write_bytes(bytes(content))
-    key, value = next(iter(stored(data, names.CONTROL, "state").items()))
-    rewrite(data, names.CONTROL, "state", {key: flipped(value)})
+    flip_one(data, names.CONTROL)
 
     assert {(SHARD, "structure"), (names.CONTROL, "checksums")} == found(data)
 
@@ -260,6 +289,12 @@ def assert_not_checked(directory: Path, why: str) -> None:
     assert result.exit_code == NOT_CHECKED, result.output
     assert why in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def flip_one(directory: Path, name: str) -> None:
+    """Changes a bit of a store's first row."""
+    key, value = next(iter(stored(directory, name, "state").items()))
+    rewrite(directory, name, "state", {key: flipped(value)})
 
 
 def _bound_to(root: bytes) -> Callable[[bytes], bytes]:

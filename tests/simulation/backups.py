@@ -14,7 +14,14 @@ from tests.simulation.disk_store import DiskStore
 from tests.simulation.violation import require
 from unify_grpc.machines.backup_barrier import Ask, BackupBarrier, Phase
 from unify_grpc.machines.backup_part import BackupPart, Effect
-from unify_grpc.machines.backup_records import COPYING, OVER, PartReply, StoreFacts
+from unify_grpc.machines.backup_records import (
+    COPIED,
+    COPYING,
+    OVER,
+    CopiedFile,
+    PartReply,
+    StoreFacts,
+)
 from unify_grpc.storage.fence import EPOCH_KEY
 from unify_grpc.storage.memory import MemoryStore
 from unify_grpc.storage.positions import POSITION_KEY
@@ -34,7 +41,7 @@ PATIENCE_STEPS = 150
 """Before a part's answer is not waited for any more; longer than a hold, as in the service."""
 ASKED_AGAIN = 0.03
 """Chance, per step, that what is not answered is sent again."""
-COPIED = 0.2
+FINISHES = 0.2
 """Chance, per step, that a copy is finished."""
 FACTS = StoreFacts("simulated", 1, 1, 1)
 Cut = MemoryStore | dict[str, Any]
@@ -237,7 +244,8 @@ class Backups:
         part = self._part_of(node)
         state, effect = part.machine.take(command, self.world.step)
         self._act(node, part, effect, command.backup)
-        return PartReply(state, part.machine.life, 0, FACTS if state != OVER else None)
+        files = (CopiedFile(node.name, 0, ""),) if state == COPIED else ()
+        return PartReply(state, part.machine.life, 0, FACTS if state != OVER else None, files)
 
     def _act(self, node: Node, part: _Part, effect: Effect | None, backup: str) -> None:
         match effect:
@@ -277,7 +285,7 @@ class Backups:
                 continue
             machine = part.machine
             self._act(node, part, machine.expire(self.world.step), machine.backup)
-            if machine.state == COPYING and self.rng.random() < COPIED:
+            if machine.state == COPYING and self.rng.random() < FINISHES:
                 machine.copied(machine.backup)
 
     def _nodes(self) -> list[Control | MergeNode | ShardNode]:

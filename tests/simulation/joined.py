@@ -103,6 +103,8 @@ def _answer(joined: JoinedCall, reply: Append) -> None:
         space = gateway.world.control.space
         if reply.stale and space not in reply.stale:
             gateway.world.note(f"{gateway.name} sends again what was refused for another space")
+            # As another call: what travels with it now is in other places.
+            part.call_id = gateway.world.number().to_bytes(16, "big")
             part.joined, part.is_sent = None, False
             gateway.go_on(stream)
             continue

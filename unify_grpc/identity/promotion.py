@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unify_grpc.identity.rules import Rules
 
 IDENTIFIERS_PER_EVENT_MAX: Final = 10
+DROPS_PER_EVENT_MAX: Final = 50
 DROPPED_VALUE_CHARS_MAX: Final = 256
 DROPPED_TYPE_CHARS_MAX: Final = 64
 
@@ -77,7 +78,7 @@ class _Gathering:
         self.rules = rules
         self.users: list[Identifier] = []
         self.accounts: list[Identifier] = []
-        self.drops: list[PromotionDrop] = []
+        self.drops: dict[PromotionDrop, None] = {}
         self.new_types: tuple[str, ...] = ()
 
     def add(self, collection: str, type_name: str, value: object) -> None:
@@ -109,11 +110,11 @@ class _Gathering:
         return True
 
     def _drop(self, collection: str, type_name: str, text: str, reason: DropReason) -> None:
-        """Notes a value that is left out, each once."""
+        """Notes a value that is left out, each once, up to a number that only abuse reaches."""
         shown = text[:DROPPED_VALUE_CHARS_MAX]
         drop = PromotionDrop(collection, type_name[:DROPPED_TYPE_CHARS_MAX], shown, reason)
-        if drop not in self.drops:
-            self.drops.append(drop)
+        if len(self.drops) < DROPS_PER_EVENT_MAX:
+            self.drops[drop] = None
 
     def finish(self) -> Promotion:
         """Sorts by priority; sorting is stable, so position breaks ties."""

@@ -188,6 +188,8 @@ class BackupBarrier:
             return Failure(Cause.FULL, ask.part)
         if reply.state == FAILED:
             return Failure(Cause.FAILED, ask.part, reply.failure)
+        if reply.state == COPIED and not reply.files:
+            return Failure(Cause.FAILED, ask.part, "its copy names no files")
         expected = {
             Reserve: {RESERVED},
             Hold: {HELD},

@@ -6,8 +6,10 @@ from typing import Final
 
 import msgspec
 
-BACKUP_FORMAT: Final = 1
+BACKUP_FORMAT: Final = 2
 """Of the files of a backup and what describes them; raised with either."""
+BACKUP_FORMATS_READ: Final = (1, BACKUP_FORMAT)
+"""The first did not say which software had made it."""
 
 # -- what a part is asked ---------------------------------------------------------------------
 
@@ -131,6 +133,10 @@ class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_us: int
     """The instant that it shows, in microseconds since 1970."""
     files: tuple[CopiedFile, ...]
+    version: str = ""
+    """Of the software that made it, such as `1.2.0`; empty if that is not known."""
+    machine_versions: dict[str, int] = {}
+    """That wrote the logs' tails, by machine; empty if not known."""
 
     @property
     def size_bytes(self) -> int:

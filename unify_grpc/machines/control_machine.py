@@ -162,6 +162,10 @@ class ControlMachine:
             draft.audit_as_said(start)
         return draft.decide(None)
 
+    def has_admin_token(self) -> bool:
+        """Whether anybody can administer the deployment."""
+        return any(each.kind == ADMIN_TOKEN for each in self.credentials.values())
+
     def administer(self, command: AnyCommand) -> Decision[None, Administered]:
         """Makes an administrative change, or says why not; a repetition changes nothing.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from unify_grpc.machines import rows
 from unify_grpc.machines.rows import MemberRow
 from unify_grpc.machines.space_counts import SpaceCounts, add_counts
-from unify_grpc.machines.tables import View, Working
+from unify_grpc.machines.tables import DamagedError, View, Working
 
 
 class ShardRows(Working):
@@ -51,5 +53,7 @@ class ShardRows(Working):
             if row.dirty:
                 self.changes[rows.MEMBER + member] = row.pack()
         for space, change in self.counted.items():
-            add_counts(self, space, SpaceCounts(*change))
+            # Whoever asks for counts that are damaged is told; events and links do not need them.
+            with suppress(DamagedError):
+                add_counts(self, space, SpaceCounts(*change))
         return self.changes

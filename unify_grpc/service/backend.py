@@ -33,8 +33,11 @@ class BackupTarget(Protocol):
             RequestInvalidError: the directory cannot be looked into.
         """
 
-    async def make(self) -> int:
+    async def make(self, backup: str) -> int:
         """Makes the directory, or takes an empty one; returns how many bytes it has room for.
+
+        Args:
+            backup: names the attempt, whose copies have a directory of that name in it.
 
         Raises:
             BackupExistsError: it is not empty.

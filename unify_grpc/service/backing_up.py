@@ -12,6 +12,7 @@ request into the audit trail, knows for a day that the same id came with another
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import posixpath
 import secrets
 import time
@@ -23,6 +24,7 @@ from unify_grpc._pb.unify.v1 import header_pb2, operations_service_pb2
 from unify_grpc.machines.backup_barrier import BackupBarrier, Cause, Phase
 from unify_grpc.machines.backup_records import BackupManifest, End, Look
 from unify_grpc.machines.control_commands import REQUEST_ID_REUSED, Occurrence
+from unify_grpc.machines.versions import MACHINE_VERSIONS
 from unify_grpc.service.administration import facts_of
 from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.checks import request_id_violations
@@ -84,7 +86,10 @@ class Backuper:
         )
 
     async def _write_down(self, directory: str, facts: dict[str, Any]) -> None:
-        """Writes the request into the audit trail; refuses its id with another directory."""
+        """Writes the request into the audit trail; refuses its id with another directory.
+
+        Where control has no room for that the backup is made all the same: it is what helps then.
+        """
         details = msgspec.json.encode({"directory": directory})
         occurrence = Occurrence(space=0, action="CreateBackup", details=details, **facts)
         try:
@@ -92,6 +97,9 @@ class Backuper:
                 done = await self._backend.administer(occurrence)
         except TimeoutError:
             raise ShardUnavailableError(SILENT_TEXT, actor=self._backend.backup_parts[0]) from None
+        except StoreFullError:
+            get_logger("gateway").warning("backup_not_in_audit_trail", call_id=facts["call_id"])
+            return
         if done.refusal == REQUEST_ID_REUSED:
             raise RequestIdReusedError
 
@@ -135,17 +143,19 @@ class _Attempt:
 
     async def run(self) -> BackupManifest:
         """Makes the backup, or leaves nothing behind and raises why."""
-        barrier = self._barrier
+        barrier, is_made = self._barrier, False
         try:
             await self._ask_all(barrier.begin())
             if barrier.phase is Phase.RESERVED:
-                await self._ask_all(barrier.hold(await self._target.make()))
+                room_bytes = await self._target.make(self._backup)
+                is_made = True
+                await self._ask_all(barrier.hold(room_bytes))
         finally:
             # Also where the directory cannot be used: nothing has been asked for but the right.
             await self._ask_all(barrier.stop())
         if barrier.failure is not None:
             self._log.warning("backup_failed", cause=barrier.failure.cause.name)
-            if barrier.failure.cause is not Cause.RUNNING:
+            if is_made:
                 await self._target.remove(self._backup, is_described=False)
             raise _error_of(barrier.failure)
         assert barrier.facts is not None, "all parts held still"
@@ -155,6 +165,8 @@ class _Attempt:
             request_id=self._request_id,
             snapshot_us=self._snapshot_us,
             files=barrier.files,
+            version=_software_version(),
+            machine_versions=MACHINE_VERSIONS,
         )
         try:
             await self._target.finish(manifest)
@@ -228,6 +240,13 @@ def check_create_backup(request: Any) -> str:
     if violations:
         raise RequestInvalidError(violations)
     return posixpath.normpath(directory)
+
+
+def _software_version() -> str:
+    try:
+        return importlib.metadata.version("unify")
+    except importlib.metadata.PackageNotFoundError:  # run from its sources, not installed
+        return ""
 
 
 def _answers(manifest: BackupManifest, request_id: str) -> bool:

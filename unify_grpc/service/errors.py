@@ -145,6 +145,12 @@ class BackupFailedError(UnifyError):
     reason = "BACKUP_FAILED"
 
 
+class VerifyRunningError(UnifyError):
+    """Another verification is under way at this gateway."""
+
+    reason = "VERIFY_RUNNING"
+
+
 class DeadlinePassedError(UnifyError):
     """The call's deadline passed; what it sent may still be stored, and can be sent again."""
 

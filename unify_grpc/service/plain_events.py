@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from unify_grpc.machines.framing import SpaceView
 
 PLAIN_TYPES: Final = {each: TYPE_CODES[each] for each in (IDENTIFY, TRACK, PAGE, SCREEN)}
-VALUE_CHARS_MAX: Final = 256
-"""Of a value that is remembered; a longer one goes the long way."""
+TEXTS_BYTES_MAX: Final = 256
+"""Of names that are remembered, all together; longer ones are worked out each time."""
 NAMES_MAX: Final = 65_536
-"""Of names that come together, remembered per space and gateway: about 50 MB."""
+"""Of names that come together, remembered per space and gateway: 100 MB at most."""
 PAYLOAD_BYTES_MAX: Final = 24 * 1024
 """Of all payloads together; with a name and ids as short as they have to be here, no event of
 more is near the limit."""
@@ -198,7 +198,7 @@ class PlainFraming:
             if value is None:
                 continue
             normalised, reason = rules.verdict(type_, value)
-            if normalised is None or reason is not None or len(value) > VALUE_CHARS_MAX:
+            if normalised is None or reason is not None:
                 raise _NotPlainError
             identifiers.append(Identifier(USERS, type_, normalised))
         if not identifiers:
@@ -206,9 +206,10 @@ class PlainFraming:
         identifiers.sort(key=rules.identifier_rank)
         keys, texts = zip(*map(self.view.pack, identifiers), strict=True)
         packed = _Packed(len(keys), b"".join(keys), b"".join(texts), keys[0], tuple(identifiers))
-        if len(self._packed) >= NAMES_MAX:
-            self._packed.clear()
-        self._packed[names] = packed
+        if len(packed.texts) <= TEXTS_BYTES_MAX:
+            if len(self._packed) >= NAMES_MAX:
+                self._packed.clear()
+            self._packed[names] = packed
         return packed
 
 

@@ -33,6 +33,7 @@ from unify_grpc.service.errors import (
     StoreDamagedError,
     StoreFullError,
     UnifyError,
+    VerifyRunningError,
 )
 
 DOMAIN: Final = "unify"
@@ -64,6 +65,7 @@ CODES: Final[dict[type[UnifyError], int]] = {
     BackupExistsError: code_pb2.ALREADY_EXISTS,
     BackupRunningError: code_pb2.ABORTED,
     BackupFailedError: code_pb2.ABORTED,
+    VerifyRunningError: code_pb2.ABORTED,
     DeadlinePassedError: code_pb2.DEADLINE_EXCEEDED,
     NotBuiltError: code_pb2.UNIMPLEMENTED,
 }

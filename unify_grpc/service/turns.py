@@ -54,55 +54,43 @@ class Turn:
 
 
 class Start:
-    """When the first sides of one batch may be sent, and what the batch after it waits for."""
+    """When the first sides of one batch may be sent, and what the batches after it wait for."""
 
-    def __init__(self, before: Start | None, rules_version: int) -> None:
-        self._before = before
+    def __init__(self, unstored: dict[int, Start], number: int, rules_version: int) -> None:
+        """Takes its place in a stream.
+
+        Args:
+            unstored: the stream's batches that are not stored yet, by number, in their order.
+            number: its own, higher than any before.
+            rules_version: that it is promoted under.
+        """
+        self._unstored = unstored
+        self._number = number
         self.rules_version = rules_version
         self.is_sent = asyncio.Event()
         self.is_stored = asyncio.Event()
+        unstored[number] = self
 
     @property
     def has_come(self) -> bool:
         """Whether nothing that was sent later could overtake an earlier batch."""
-        before = self._before
-        if before is None or before.is_over:
+        before = self._last_before()
+        if before is None:
             return True
         # A shard that knows newer rules refuses the earlier batch, which then comes again.
         return before.is_sent.is_set() and before.rules_version == self.rules_version
 
     async def come(self) -> None:
         """Waits until this batch may be sent."""
-        if self._before is not None and not self.has_come:
-            await self._before.is_sent.wait()
-            if not self.has_come:
-                await self._before.over()
+        while not self.has_come:
+            before = self._last_before()
+            assert before is not None
+            await (before.is_stored if before.is_sent.is_set() else before.is_sent).wait()
 
     async def come_again(self) -> None:
         """Waits until what was refused may be sent again: all before it is stored."""
-        if self._before is not None:
-            await self._before.over()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether this batch and all before it are stored.
-
-        The one before may be stored while one before that was refused, and comes again.
-        """
-        if not self.is_stored.is_set():
-            return False
-        before = self._before
-        while before is not None and before.is_stored.is_set():
-            before = before._before  # noqa: SLF001 - of the same kind
-        self._before = before
-        return before is None
-
-    async def over(self) -> None:
-        """Waits until this batch and all before it are stored."""
-        await self.is_stored.wait()
-        while not self.is_over:
-            assert self._before is not None
-            await self._before.is_stored.wait()
+        while (before := self._last_before()) is not None:
+            await before.is_stored.wait()
 
     def sent(self) -> None:
         """Lets the next batch be sent, if it is of the same rules."""
@@ -112,6 +100,14 @@ class Start:
         """Lets the next batch be sent: of this one nothing will be sent any more."""
         self.is_sent.set()
         self.is_stored.set()
+        self._unstored.pop(self._number, None)
+
+    def _last_before(self) -> Start | None:
+        """Returns the last batch before it that is not stored; later ones are a window at most."""
+        for number in reversed(self._unstored):
+            if number < self._number:
+                return self._unstored[number]
+        return None
 
 
 def _nothing() -> None:
@@ -138,7 +134,8 @@ class Turns:
 
     def __init__(self) -> None:
         self.stream = secrets.randbits(63)
-        self._last_start: Start | None = None
+        self._unstored: dict[int, Start] = {}
+        self._batches_count = 0
         self.user_links = Order()
         """In which links of users are handed over."""
         self.account_sides = Order()
@@ -148,8 +145,5 @@ class Turns:
 
     def start(self, rules_version: int) -> Start:
         """Returns when the next batch, promoted under these rules, may be sent."""
-        before = self._last_start
-        if before is not None and before.is_over:
-            before = None
-        self._last_start = Start(before, rules_version)
-        return self._last_start
+        self._batches_count += 1
+        return Start(self._unstored, self._batches_count, rules_version)

@@ -1,4 +1,4 @@
-"""`Verify`: has all parts checked in small slices, slowly enough that nobody else notices.
+"""`Verify`: has all parts checked in small slices, with pauses that leave others their share.
 
 What is asked of whom is decided in `verification/verification.py`; here it is asked.
 """
@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from unify_grpc._pb.unify.v1 import header_pb2, operations_service_pb2
+from unify_grpc.service.errors import VerifyRunningError
 from unify_grpc.verification.messages import decode_reply, encode
 from unify_grpc.verification.verification import Ask, Verification, parts_of
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from unify_grpc.verification.verification import Finding, Report
 
 WORK_MAX: Final = 600
-"""Of one slice, which is some milliseconds: what is published waits for it."""
+"""Of one slice, about ten microseconds each; a single row or record may take more.
+
+What is published waits for a slice.
+"""
 SHARE_MAX: Final = 0.1
-"""Of one core's time that a verification takes; the rest is pauses."""
+"""Of one core's time that one gateway's verification takes; the rest is pauses."""
 CALL_S: Final = 0.002
 """What a call costs besides the slice itself, on both sides together."""
 ROUNDS: Final = 4
@@ -29,21 +33,27 @@ ROUND_PAUSE_S: Final = 1.0
 
 
 class Verifier:
-    """Verifies for one gateway, for one caller at a time."""
+    """Verifies for one gateway, for one caller at a time; other gateways do so beside it."""
 
     def __init__(self, backend: Backend) -> None:
         """Takes how the parts are reached."""
         self._backend = backend
-        self._turn = asyncio.Lock()
+        self._is_running = False
 
     async def verify(self, call: Call) -> Any:
         """Answers a `VerifyRequest`.
 
         Raises:
+            VerifyRunningError: another one is under way here.
             ShardUnavailableError: a part stays away.
         """
-        async with self._turn:
+        if self._is_running:
+            raise VerifyRunningError
+        self._is_running = True
+        try:
             report = await self._run()
+        finally:
+            self._is_running = False
         return operations_service_pb2.VerifyResponse(
             sound=not report.findings_count,
             findings=[self._finding_to_wire(each) for each in report.findings],

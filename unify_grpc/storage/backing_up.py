@@ -22,7 +22,8 @@ from unify_grpc.machines.backup_records import (
     decode_command,
     encode,
 )
-from unify_grpc.storage.cut import CopyFailedError, CopyStoppedError, remove_copy
+from unify_grpc.storage.copies import remove_copy
+from unify_grpc.storage.cut import CopyFailedError
 from unify_grpc.storage.errors import StorageFullError, StoreError
 from unify_grpc.storage.manifest import STORE_FORMAT
 
@@ -203,8 +204,10 @@ class _Copying:
     def _copy(self) -> None:
         try:
             self.files = self._cut.copy(self.directory, self._stop, self._count)
-        except (StorageFullError, CopyFailedError, CopyStoppedError) as error:
+        except StoreError as error:
             self.failure = error
+        except BaseException as error:  # noqa: BLE001 - a thread that ends in silence is no copy
+            self.failure = CopyFailedError(f"it ended unexpectedly: {type(error).__name__}")
 
     def _count(self, written_bytes: int) -> None:
         self.written_bytes += written_bytes

@@ -10,8 +10,8 @@ after one attempt cannot touch another's.
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 import shutil
 from contextlib import suppress
 from hashlib import blake2b
@@ -21,9 +21,19 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import lmdb
 import msgspec
 
-from unify_grpc.machines.backup_records import BACKUP_FORMAT, BackupManifest
-from unify_grpc.storage.cut import CHECKSUM_BYTES, CHUNK_BYTES, drop_from_cache, remove_copy
-from unify_grpc.storage.errors import StorageFullError, StoreError, StoreRefusedError
+from unify_grpc.machines.backup_records import (
+    BACKUP_FORMAT,
+    BACKUP_FORMATS_READ,
+    BackupManifest,
+)
+from unify_grpc.storage.copies import is_ours_alone, remove_copy
+from unify_grpc.storage.cut import CHECKSUM_BYTES, CHUNK_BYTES, drop_from_cache
+from unify_grpc.storage.errors import (
+    StorageFullError,
+    StoreError,
+    StoreRefusedError,
+    means_no_room,
+)
 from unify_grpc.storage.manifest import STORE_FORMAT, sync_directory
 
 if TYPE_CHECKING:
@@ -34,6 +44,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BACKUP_FILE: Final = "backup.json"
 _UNFINISHED: Final = BACKUP_FILE + ".new"
+_ATTEMPT: Final = re.compile(r"[0-9a-f]{16}")
+"""What attempts are called."""
 
 
 class DirectoryUnusableError(StoreError):
@@ -50,9 +62,11 @@ class BackupDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._is_made = False
+        self._is_described = False
+        """Whether the description that is there, if one is, was written by this."""
 
     def find_manifest(self) -> BackupManifest | None:
-        """Returns what is said of the backup here; None: nothing is.
+        """Returns what is said of the backup here, whose files are there; None: nothing is.
 
         Raises:
             StoreRefusedError: it is damaged, or this version cannot read it.
@@ -62,21 +76,34 @@ class BackupDirectory:
             is_there = (self.path / BACKUP_FILE).exists()
         except OSError as error:
             raise DirectoryUnusableError(f"it cannot be used: {error.strerror}") from error
-        return read_backup(self.path) if is_there else None
+        if not is_there:
+            return None
+        manifest = read_backup(self.path)
+        _check_sizes(self.path, manifest)
+        return manifest
 
-    def make(self) -> None:
-        """Makes the directory, or takes one that is empty.
+    def make(self, backup: str) -> None:
+        """Makes the directory, or takes one that is empty; and in it one for the attempt's copies.
+
+        Args:
+            backup: names the attempt.
 
         Raises:
             DirectoryUsedError: it is not empty.
-            DirectoryUnusableError: it cannot be made or read.
+            DirectoryUnusableError: it cannot be made or read, or others may write there.
         """
         try:
             with suppress(FileExistsError):
                 self.path.mkdir(parents=True, mode=0o700)
                 self._is_made = True
-            if any(self.path.iterdir()):
+            if not all(map(_is_gone, list(self.path.iterdir()))):
                 raise DirectoryUsedError("it is not empty")
+            if not is_ours_alone(self.path):
+                raise DirectoryUnusableError(
+                    "it must belong to the user that the service runs as, "
+                    "and be writable by nobody else"
+                )
+            (self.path / backup).mkdir(mode=0o700)
         except OSError as error:
             raise DirectoryUnusableError(f"it cannot be used: {error.strerror}") from error
 
@@ -104,31 +131,49 @@ class BackupDirectory:
                 file.write(line + b"\n" + _checksum(line).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+            self._is_described = True
             (self.path / _UNFINISHED).rename(self.path / BACKUP_FILE)
             sync_directory(self.path)
             with suppress(OSError):  # of a directory above, which may not be ours to open
                 sync_directory(self.path.parent)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if means_no_room(error):
                 raise StorageFullError("there is no room for the description") from error
             raise DirectoryUnusableError(f"it cannot be used: {error.strerror}") from error
 
     def remove(self, backup: str, parts: Iterable[str], *, is_described: bool) -> None:
         """Removes what an attempt has left, and the directory if it was made for it.
 
+        The description goes first, so that it never stands for copies that are gone; where it
+        cannot be removed, they stay.
+
         Args:
             backup: names the attempt.
             parts: that may have copied.
             is_described: whether it had begun to describe the backup.
         """
+        if is_described and not self._remove_description():
+            return
         for part in parts:
             remove_copy(self.path / backup / part)
-        if is_described:
-            with suppress(OSError):
-                (self.path / _UNFINISHED).unlink()
+        with suppress(OSError):
+            (self.path / backup).rmdir()
         if self._is_made:
             with suppress(OSError):
                 self.path.rmdir()
+
+    def _remove_description(self) -> bool:
+        """Returns whether there is none any more."""
+        with suppress(OSError):
+            (self.path / _UNFINISHED).unlink()
+        try:
+            if self._is_described:
+                (self.path / BACKUP_FILE).unlink(missing_ok=True)
+        except OSError:
+            return False
+        with suppress(OSError):
+            sync_directory(self.path)
+        return True
 
 
 def read_backup(directory: Path) -> BackupManifest:
@@ -140,9 +185,12 @@ def read_backup(directory: Path) -> BackupManifest:
     """
     try:
         line, _, checksum = (directory / BACKUP_FILE).read_bytes().rstrip(b"\n").partition(b"\n")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         message = f"{directory} holds no finished backup"
         raise StoreRefusedError(message) from None
+    except OSError as error:
+        message = f"{directory / BACKUP_FILE} cannot be read: {error.strerror}"
+        raise StoreRefusedError(message) from error
     if _checksum(line) != checksum.decode("ascii", "replace"):
         raise StoreRefusedError(_damaged(directory))
     formats = _decode(directory, line, _Formats)
@@ -150,7 +198,8 @@ def read_backup(directory: Path) -> BackupManifest:
     if formats.format > BACKUP_FORMAT or formats.facts.store_format > STORE_FORMAT:
         message = f"{directory} was made by a newer version (format {found[0]}.{found[1]})"
         raise StoreRefusedError(message)
-    if found != (BACKUP_FORMAT, STORE_FORMAT) or formats.facts.lmdb_version != lmdb.version()[0]:
+    is_read = formats.format in BACKUP_FORMATS_READ and formats.facts.store_format == STORE_FORMAT
+    if not is_read or formats.facts.lmdb_version != lmdb.version()[0]:
         message = (
             f"{directory} was made by another version (format {found[0]}.{found[1]}, LMDB "
             f"{formats.facts.lmdb_version}), whose stores this one does not read: restore it with "
@@ -170,12 +219,35 @@ def check_files(directory: Path, files: Iterable[CopiedFile]) -> None:
     for file in files:
         try:
             size, checksum = _read(directory / file.path)
+        except PermissionError as error:
+            message = f"{directory / file.path} cannot be read: {error.strerror}"
+            raise StoreRefusedError(message) from error
         except OSError as error:
             message = f"{directory} is damaged: {file.path} cannot be read"
             raise StoreRefusedError(message) from error
         if (size, checksum) != (file.size_bytes, file.checksum):
             message = f"{directory} is damaged: {file.path} is not what was written"
             raise StoreRefusedError(message)
+
+
+def _is_gone(path: Path) -> bool:
+    """Removes an attempt's directory in which nothing was copied before its coordinator ended."""
+    if _ATTEMPT.fullmatch(path.name):
+        with suppress(OSError):
+            path.rmdir()
+            return True
+    return False
+
+
+def _check_sizes(directory: Path, manifest: BackupManifest) -> None:
+    """Refuses a backup whose files are not there; a damaged one is found when it is restored."""
+    for file in manifest.files:
+        try:
+            size = (directory / manifest.backup / file.path).stat().st_size
+        except OSError:
+            size = -1
+        if size != file.size_bytes:
+            raise StoreRefusedError(f"{directory} is damaged: {file.path} is not as it was written")
 
 
 class _FormatFacts(msgspec.Struct, frozen=True):

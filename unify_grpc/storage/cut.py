@@ -9,9 +9,7 @@ written to meanwhile grows by what is changed.
 
 from __future__ import annotations
 
-import errno
 import os
-from contextlib import suppress
 from hashlib import blake2b
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -19,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 import lmdb
 
 from unify_grpc.machines.backup_records import CopiedFile
+from unify_grpc.storage.copies import remove_copy
 from unify_grpc.storage.environments import DATA_FILE
-from unify_grpc.storage.errors import StorageFullError, StoreError
+from unify_grpc.storage.errors import StorageFullError, StoreError, means_no_room
 from unify_grpc.storage.manifest import sync_directory
 
 if TYPE_CHECKING:
@@ -70,11 +69,11 @@ class StoreCut:
         try:
             for each in environments:
                 self._opened.append((each, each.begin()))
+            self.size_bytes = sum(_used_bytes(each) for each in environments)
+            """What a copy takes, about."""
         except BaseException:
             self.close()
             raise
-        self.size_bytes = sum(_used_bytes(each) for each in environments)
-        """What a copy takes, about."""
 
     def let_go(self) -> None:
         """Lets the writer go on; the cut stays open. Repeats do nothing."""
@@ -109,6 +108,8 @@ class StoreCut:
         """
         try:
             directory.parent.mkdir(mode=0o700, exist_ok=True)
+            if directory.parent.is_symlink():
+                raise CopyFailedError("a link stands in place of its directory")
             directory.mkdir(mode=0o700)
         except OSError as error:
             raise _failure(error) from error
@@ -131,18 +132,6 @@ class StoreCut:
         return tuple(found)
 
 
-def remove_copy(directory: Path) -> None:
-    """Removes what `StoreCut.copy` wrote, and the attempt's directory if it is empty then."""
-    for name in _NAMES:
-        with suppress(OSError):
-            (directory / name / DATA_FILE).unlink()
-        with suppress(OSError):
-            (directory / name).rmdir()
-    for each in (directory, directory.parent):
-        with suppress(OSError):
-            each.rmdir()
-
-
 def drop_from_cache(descriptor: int) -> None:
     """Has the system forget a file that was written or read once: others need its memory more."""
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -157,18 +146,23 @@ def _copy_one(
 ) -> tuple[int, str]:
     """Copies through a pipe, so that the copy can be counted, checked and stopped on its way."""
     source, sink = os.pipe()
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
 
     def read() -> None:
         try:
             environment.copyfd(sink, compact=True, txn=transaction)
-        except lmdb.Error as error:
+        except BaseException as error:  # noqa: BLE001 - else what was read so far were the copy
             failures.append(error)
         finally:
             os.close(sink)
 
     reader = Thread(target=read, name="backup-read", daemon=True)
-    reader.start()
+    try:
+        reader.start()
+    except BaseException:
+        os.close(source)
+        os.close(sink)
+        raise
     try:
         size, checksum = _write(source, path, stop, written)
     finally:
@@ -207,6 +201,6 @@ def _used_bytes(environment: lmdb.Environment) -> int:
 
 
 def _failure(error: OSError) -> StoreError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if means_no_room(error):
         return StorageFullError("there is no room for the copy")
     return CopyFailedError(f"it cannot be written: {error.strerror}")

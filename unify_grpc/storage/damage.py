@@ -21,15 +21,15 @@ class Damage:
         self.count = 0
         """How often a damaged value was met since the start."""
 
-    def met(self, key: bytes, error: Exception) -> StorageCorruptError:
+    def met(self, name: str, error: Exception) -> StorageCorruptError:
         """Notes a damaged value and returns what is raised for it.
 
         Args:
-            key: of the value. Keys are hashes or numbers, so the log may name them.
+            name: of the value, which holds nothing of anybody.
             error: how the damage showed.
         """
         self.count += 1
-        text = f"{error}, key {key.hex()}"
+        text = f"{name}: {error}"
         if text not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(text)
             get_logger(self._part).error("value_damaged", what=text)

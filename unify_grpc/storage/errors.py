@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from unify_grpc.machines.tables import DamagedError
 
 
@@ -15,6 +17,10 @@ class StoreRefusedError(StoreError):
 
 class StoreHeldError(StoreRefusedError):
     """Another process has the store open."""
+
+
+class LogTooShortError(StoreRefusedError):
+    """The log ends before its checkpoint."""
 
 
 class StorageFullError(StoreError):
@@ -31,3 +37,8 @@ class StorageCorruptError(StoreError, DamagedError):
 
 class StoreFencedError(StoreError):
     """Another process opened the store since: this one must end, and has written nothing."""
+
+
+def means_no_room(error: OSError) -> bool:
+    """Whether the disk, or what a user may have of it, is used up."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}

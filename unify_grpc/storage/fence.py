@@ -1,8 +1,9 @@
 """Who may write a store: the process that opened it last, as a number in each environment says.
 
 A lock on the directory keeps a second process out. Where it cannot (file systems that do not carry
-locks, a directory that was copied while it was in use), the number does: whoever opens a store
-raises it, and every write transaction checks it, so what was opened before writes nothing more.
+locks), the number does: whoever opens a store raises it, and every write transaction checks it, so
+what was opened before writes nothing more. A copy of a directory is another store: nothing here
+tells the two apart.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def create_store(directory: Path, manifest: Manifest) -> None:
     for name in ENVIRONMENTS:
         (directory / name).mkdir(mode=0o700, exist_ok=True)
         lmdb.open(str(directory / name), mode=0o600).close()
+        sync_directory(directory / name)  # the file's name, without which nothing is durable
     write_manifest(directory, manifest)
 
 

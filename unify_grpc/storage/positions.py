@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from unify_grpc.storage.errors import StoreFencedError, StoreRefusedError
+from unify_grpc.storage.errors import LogTooShortError, StoreFencedError, StoreRefusedError
 from unify_grpc.storage.fence import EPOCH_KEY
 from unify_grpc.storage.records import seal, unseal, version_of
 
@@ -48,7 +48,7 @@ def check_order(position: int, last: int) -> None:
     """Refuses a log that ends before its checkpoint."""
     if last < position:
         message = "the log ends before its checkpoint: the two are not of one store"
-        raise StoreRefusedError(message)
+        raise LogTooShortError(message)
 
 
 def check_version(record: bytes, machine_version: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from lmdb import verify as lmdb_verify
@@ -71,23 +71,28 @@ class ReadOnlyStore:
 
         Raises:
             StoreRefusedError: held by another process, missing, another one, of another format
-                or machine, or its log ends before its checkpoint.
+                or machine.
+            LogTooShortError: its log ends before its checkpoint.
+            StorageCorruptError: where its checkpoint is does not match its checksum.
         """
         manifests.check_manifest(manifests.read_manifest(directory), expected)
         self._lock_descriptor = manifests.lock_directory(directory)
         self._machine_version = machine_version
         self._overlay: Overlay = {}
-        try:
+        with ExitStack() as undone:
+            undone.callback(os.close, self._lock_descriptor)
             self._log = open_for_reading(directory / "log")
+            undone.callback(self._log.close)
             self._state = open_for_reading(directory / "state")
+            undone.callback(self._state.close)
             self._records, self._rows = self._log.begin(buffers=True), self._state.begin()
+            undone.callback(self._records.abort)
+            undone.callback(self._rows.abort)
             self.position = read_position(self._rows)
             """The last record that the written rows stand for."""
             self.next_number = last_number(self._records) + 1
             check_order(self.position, self.next_number - 1)
-        except BaseException:
-            os.close(self._lock_descriptor)
-            raise
+            undone.pop_all()
         self._published = self.position
         self._look()
 

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from unify_grpc.machines.row_names import row_name
 from unify_grpc.storage.environments import DAMAGED_FILE
 from unify_grpc.storage.errors import StorageCorruptError
 from unify_grpc.storage.records import unseal
@@ -78,7 +79,7 @@ class Snapshot:
             data = self._transaction.get(key)
             return None if data is None else unseal(bytes(data), "a row")
         except (StorageCorruptError, *DAMAGED_FILE) as error:
-            raise self._damage.met(key, error) from error
+            raise self._damage.met(row_name(key), error) from error
 
     def list_rows(
         self, prefix: bytes, *, after: bytes = b"", limit: int

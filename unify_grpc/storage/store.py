@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import lmdb
 
+from unify_grpc.machines.row_names import row_name
 from unify_grpc.storage import manifest as manifests
 from unify_grpc.storage.audit_view import AuditView
 from unify_grpc.storage.cut import StoreCut
@@ -135,7 +136,7 @@ class Store:
             data = self._transaction.get(key)
             return None if data is None else unseal(data, "a row")
         except (StorageCorruptError, *DAMAGED_FILE) as error:
-            raise self.damage.met(key, error) from error
+            raise self.damage.met(row_name(key), error) from error
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yields checkpointed rows whose key starts with the prefix. Writer only, at start-up."""
@@ -391,9 +392,9 @@ class Store:
                     data = transaction.get(key)
                 if data is None:
                     raise LookupError(number)
-                record = unseal(data, f"log record {number}")
+                record = unseal(data, "a record")
             except (StorageCorruptError, *DAMAGED_FILE) as error:
-                raise self.damage.met(key, error) from error
+                raise self.damage.met(f"log record {number}", error) from error
             self._cache.add(number, record)
         return record
 

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from unify_grpc.verification.slices import CheckRow, Walking
     from unify_grpc.verification.views import AuditedStore, StoreView
 
-_UNBOUNDED: Final = 1 << 60
 _SPACES_MAX: Final = 1 << 20
 
 
@@ -90,18 +89,14 @@ class Auditor(ABC):
             case Walk():
                 return self._walk(view, request)
             case Again():
-                slice_ = Slice(view, request.last, _UNBOUNDED)
-                slice_.walk = request.walk
-                for key in request.keys:
-                    slice_.attempt(partial(self._walks[request.walk].again, slice_, key))
-                return _walked(slice_, [], b"")
+                return self._again(view, request)
             case Judge():
-                return self._judged(view, request.claims)
+                return self._judged(view, request)
             case Conclude():
                 return self._conclude(view, request)
 
     def _walk(self, view: StoreView, request: Walk) -> Walked:
-        """Goes on with walks; where the file itself breaks, one ends there."""
+        """Goes on with walks; what breaks one ends that one, and is found."""
         slice_ = Slice(view, request.last, request.work_max)
         walks, cursor = list(request.walks), request.cursor
         while walks and not slice_.is_full:
@@ -112,10 +107,26 @@ class Auditor(ABC):
                 text = f"{walks[0]}: the store's file cannot be read to the end"
                 slice_.find(Invariant.STRUCTURE, text)
                 following = None
+            except Exception as error:  # noqa: BLE001 - what breaks a walk is the finding
+                text = f"{walks[0]}: it ends at {slice_.name}: {type(error).__name__}"
+                slice_.find(Invariant.FORMATS, text)
+                following = None
             if following is None:
                 del walks[0]
             cursor = following or b""
         return _walked(slice_, walks, cursor)
+
+    def _again(self, view: StoreView, request: Again) -> Walked:
+        """Makes the claims of rows once more, as far as it gets."""
+        slice_ = Slice(view, request.last, request.work_max)
+        slice_.walk, done = request.walk, 0
+        for key in request.keys:
+            slice_.attempt(partial(self._walks[request.walk].again, slice_, key))
+            slice_.work += 1
+            done += 1
+            if slice_.is_full:
+                break
+        return _walked(slice_, [], b"", done)
 
     def _counts_if_read(self, view: StoreView) -> dict[str, int]:
         """Returns what the part counts; nothing where that is damaged, which a walk tells."""
@@ -124,11 +135,17 @@ class Auditor(ABC):
         except (DamagedError, ValueError, struct.error):
             return {}
 
-    def _judged(self, view: StoreView, claims: list[Claim]) -> Judged:
-        slice_ = Slice(view, view.number, _UNBOUNDED)
+    def _judged(self, view: StoreView, request: Judge) -> Judged:
+        """Judges claims, as far as it gets."""
+        slice_ = Slice(view, view.number, request.work_max)
         doubts: list[Doubt] = []
         further: list[Further] = []
-        for index, claim in enumerate(claims):
+        done = 0
+        for index, claim in enumerate(request.claims):
+            if done and slice_.is_full:
+                break
+            slice_.work += 1
+            done += 1
             verdict: Verdict = None
             try:
                 verdict = self._judge.judge(slice_, claim)
@@ -141,7 +158,7 @@ class Auditor(ABC):
                 doubts.append(Doubt(index, verdict.invariant.value, verdict.text))
             elif verdict is not None:
                 further.append(Further(index, *verdict))
-        return Judged(doubts, further)
+        return Judged(doubts, further, done)
 
     @abstractmethod
     def _counts(self, view: StoreView) -> dict[str, int]:
@@ -298,5 +315,6 @@ def _table_walks(checks: dict[bytes, CheckRow]) -> list[Walking]:
     return [*walks, StrangerWalk(b"".join(checks))]
 
 
-def _walked(slice_: Slice, walks: list[str], cursor: bytes) -> Walked:
-    return Walked(slice_.found, slice_.claims, dict(slice_.tallies), slice_.records, walks, cursor)
+def _walked(slice_: Slice, walks: list[str], cursor: bytes, done: int = 0) -> Walked:
+    tallies = dict(slice_.tallies)
+    return Walked(slice_.found, slice_.claims, tallies, slice_.records, walks, cursor, done)

@@ -11,8 +11,9 @@ from unify_grpc.machines import control_records as records
 from unify_grpc.machines.audit_trail import ENTRY, OF_SPACE, decode_entry
 from unify_grpc.machines.control_commands import decode_administered
 from unify_grpc.machines.control_machine import MACHINE_VERSION
+from unify_grpc.machines.row_names import row_name
 from unify_grpc.verification.claims import SpaceClaim, digest_of
-from unify_grpc.verification.findings import Invariant, row_name
+from unify_grpc.verification.findings import Invariant
 from unify_grpc.verification.judging import Verdict, doubt
 from unify_grpc.verification.records import check_record
 

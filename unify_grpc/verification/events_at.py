@@ -108,6 +108,7 @@ class EventReader:
             raise NoEventError(f"log record {number} is not there")
         if data[:1] != APPEND_RECORD:
             raise NoEventError(f"log record {number} holds no events")
+        # Taken for opened only if all of it can be read.
+        self._opened = -1
+        self._start, self._duplicates = batch_start(data), duplicates_in(data)
         self._opened, self._data = number, data
-        self._start = batch_start(data)
-        self._duplicates = duplicates_in(data)

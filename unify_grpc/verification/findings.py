@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from hashlib import blake2b
 from typing import NamedTuple
-
-from unify_grpc.machines.found_by import BY_PREFIX
 
 
 class Invariant(StrEnum):
@@ -64,18 +61,6 @@ class Found(NamedTuple):
     invariant: str
     text: str
     """For people, without values of identifiers or traits."""
-
-
-def row_name(key: bytes) -> str:
-    """Returns how a finding names a row: its table and its key, which is a hash or a number.
-
-    A row by which an identifier is found has its text in the key, so that is hashed here.
-    """
-    table, rest = key[:1], key[1:]
-    if table == BY_PREFIX:
-        rest = blake2b(rest, digest_size=8).digest()
-    letter = table.decode() if table.isalpha() else table.hex()
-    return f"row {letter} {rest.hex()}".rstrip()
 
 
 def record_name(key: bytes) -> str:

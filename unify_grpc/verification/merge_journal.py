@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from unify_grpc.verification.views import CheckedRecord
 
 _NUMBER_BYTES: Final = 8
+_SKIPPED_PER_WORK: Final = 1 << 12
+"""Bytes of a row that are passed over for the work of one unit."""
 _decode_voids = msgspec.msgpack.Decoder(list[Void]).decode
 _decode_rules = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,6 +56,18 @@ class _State(msgspec.Struct, array_like=True):
     """Of the last decision before."""
 
 
+class _Founded(msgspec.Struct, array_like=True, frozen=True):
+    """What of a profile's row its founding decided; how the row begins."""
+
+    format: int
+    space: int
+    collection: int
+    seq: int
+    created_us: int
+    order: int
+
+
+_decode_founded = msgspec.msgpack.Decoder(_Founded).decode
 _decode_state = msgspec.msgpack.Decoder(_State).decode
 
 
@@ -167,6 +181,7 @@ def _check_decision(slice_: Slice, place: Place, decision: Decision) -> None:
         newest = slice_.view.get(journal.newest_stamp_key(decision.space)) or b""
         if int.from_bytes(newest, "big") < decision.created_us:
             slice_.find(Invariant.HISTORY, f"{name} is newer than the newest of its space")
+    _check_founded(slice_, name, decision)
     _check_kept(slice_, name, decision)
     _check_places(slice_, name, place, decision)
     _claim(slice_, decision)
@@ -196,6 +211,23 @@ def _claim(slice_: Slice, decision: Decision) -> None:
             ),
         ),
     )
+
+
+def _check_founded(slice_: Slice, name: str, decision: Decision) -> None:
+    """Checks that a profile which lives is as old as the decision says that links begin with.
+
+    That never changes, and tells which of two profiles goes on when they merge.
+    """
+    adopted = (decision.ids[index][0] for index, _ in decision.adopted)
+    if decision.outcome != Outcome.CREATED and decision.root not in adopted:
+        return
+    data = slice_.view.get(journal.PROFILE + decision.root)
+    if data is None:
+        return
+    slice_.work += len(data) // _SKIPPED_PER_WORK
+    row = _decode_founded(data)
+    if (row.created_us, row.order) != (decision.created_us, decision.order):
+        slice_.find(Invariant.ONE_PROFILE, f"{name} founded its profile at another moment")
 
 
 def _check_kept(slice_: Slice, name: str, decision: Decision) -> None:

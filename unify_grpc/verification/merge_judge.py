@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from unify_grpc.machines import journal
-from unify_grpc.machines.links import partner_of
 from unify_grpc.machines.pushed_rows import PARTNER_BYTES
-from unify_grpc.placement.members import KEY_BYTES
 from unify_grpc.verification.claims import (
     BoundClaim,
     HomeClaim,
@@ -24,6 +22,9 @@ from unify_grpc.verification.merge_state import find_member, find_profile
 if TYPE_CHECKING:
     from unify_grpc.verification.claims import Claim
     from unify_grpc.verification.slices import Slice
+
+_PARTNERS_PER_WORK: Final = 64
+"""That are compared for the work of one unit."""
 
 
 class MergeJudge:
@@ -62,9 +63,9 @@ def _judge_bound(slice_: Slice, claim: BoundClaim) -> Verdict:
         text = f"{name} has aged at {claim.link_epoch}, which is to come"
         return doubt(Invariant.PROFILES_EQUAL, text)
     if claim.partners and claim.link_epoch == bound.link_epoch:
-        known = {partner_of(member) for member in profile.since}
         ends = range(0, len(claim.partners), PARTNER_BYTES)
-        if any(claim.partners[at : at + PARTNER_BYTES] not in known for at in ends):
+        slice_.work += len(ends) // _PARTNERS_PER_WORK
+        if any(claim.partners[at : at + PARTNER_BYTES] not in profile.partners for at in ends):
             return doubt(Invariant.LINKS_KNOWN, f"{name} remembers what is not on its profile")
     return None
 
@@ -99,10 +100,8 @@ def _judge_outcome(slice_: Slice, claim: OutcomeClaim) -> Verdict:
 
 def _judge_known(slice_: Slice, claim: KnownClaim) -> Verdict:
     name, bound = f"member {claim.member.hex()}", find_member(slice_, claim.member)
-    if bound is not None:
-        keys = {member[:KEY_BYTES] for member in find_profile(slice_, bound.root).since}
-        if keys.issuperset(claim.keys):
-            return None
+    if bound is not None and find_profile(slice_, bound.root).keys.issuperset(claim.keys):
+        return None
     text = f"{name} has an event whose link is neither pending nor decided, and which was news"
     return doubt(Invariant.LINKS_KNOWN, text)
 

@@ -8,7 +8,9 @@ import msgspec
 
 from unify_grpc.machines import deletions, journal
 from unify_grpc.machines.deleting import AGE_RECORD, DELETE_RECORD
+from unify_grpc.machines.links import partner_of
 from unify_grpc.machines.merge_machine import ROUND_RECORD
+from unify_grpc.placement.members import KEY_BYTES, MEMBER_BYTES
 
 if TYPE_CHECKING:
     from unify_grpc.verification.slices import Slice
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 
 _MEMBERS_KEPT_MAX: Final = 20_000
 """Of all profiles together that one slice keeps at hand."""
+_MEMBERS_PER_WORK: Final = 16
+"""That are read, or made keys of, for the work of one unit."""
+_SOUGHT_PER_WORK: Final = 1 << 14
+"""Bytes of a row that are read and looked through for the work of one unit."""
+_MEMBER_HEAD: Final = b"\xc4" + bytes((MEMBER_BYTES,))
+"""Stands before a member in a profile's row, and nowhere else."""
 _HELD: Final = "members kept"
 _CONFIRMED: Final = "confirmed"
 
@@ -38,6 +46,10 @@ class Profile(NamedTuple):
     row: journal.ProfileRow
     since: dict[bytes, int]
     """Member to the seq that bound it to this profile."""
+    keys: set[bytes]
+    """Of its members' identifiers, whichever lives they are in."""
+    partners: set[bytes]
+    """What stands for its members in link memory."""
 
 
 def find_member(slice_: Slice, member: bytes) -> journal.MemberRow | None:
@@ -54,8 +66,10 @@ def find_profile(slice_: Slice, root: bytes) -> Profile:
         if data is None:
             raise ValueError("no such profile lives")
         row = journal.decode_profile(data)
+        slice_.work += len(row.members) // _MEMBERS_PER_WORK
         since = {member: bound for member, _, _, bound, _ in row.members}
-        profile = Profile(row, since)
+        keys = {member[:KEY_BYTES] for member in since}
+        profile = Profile(row, since, keys, {partner_of(key) for key in keys})
         held = slice_.kept.get(_HELD, 0) + len(since)
         if held > _MEMBERS_KEPT_MAX:
             slice_.kept.clear()
@@ -63,6 +77,17 @@ def find_profile(slice_: Slice, root: bytes) -> Profile:
         slice_.kept[_HELD] = held
         slice_.kept[root] = profile
     return profile
+
+
+def is_listed(slice_: Slice, root: bytes, member: bytes) -> bool:
+    """Whether a live profile lists a member; looks through its row as it lies there.
+
+    Members of a profile lie anywhere in the order of keys, so what is opened for one of them is
+    seldom at hand for the next.
+    """
+    data = slice_.view.get(journal.PROFILE + root) or b""
+    slice_.work += len(data) // _SOUGHT_PER_WORK
+    return _MEMBER_HEAD + member in data
 
 
 def confirmed_seq(slice_: Slice) -> int:

@@ -31,7 +31,12 @@ from unify_grpc.verification.claims import (
     profile_content,
 )
 from unify_grpc.verification.findings import Invariant
-from unify_grpc.verification.merge_state import confirmed_seq, find_member, find_profile
+from unify_grpc.verification.merge_state import (
+    confirmed_seq,
+    find_member,
+    find_profile,
+    is_listed,
+)
 
 if TYPE_CHECKING:
     from unify_grpc.placement.slots import ShardMap
@@ -132,7 +137,7 @@ class MergeTableChecks:
             "it is on a profile that does not live",
         ):
             slice_.require(
-                len(member) == MEMBER_BYTES and member in find_profile(slice_, row.root).since,
+                len(member) == MEMBER_BYTES and is_listed(slice_, row.root, member),
                 Invariant.ONE_PROFILE,
                 "its profile does not list it",
             )
@@ -217,7 +222,6 @@ def check_history(slice_: Slice, key: bytes, value: bytes) -> None:
     if rest == b"\xff" * _NUMBER_BYTES:
         _check_places(slice_, unpack_places(value))
         return
-    number, places = 0, list[Place]()
     if rest:
         number, places = int.from_bytes(rest, "big"), unpack_places(value)
         data = slice_.view.get(head_key(root))
@@ -229,6 +233,7 @@ def check_history(slice_: Slice, key: bytes, value: bytes) -> None:
         )
     else:
         number, places = unpack_head(value)
+        slice_.tallies["places"] += _count_until(slice_, root, number, places)
     if number and slice_.require(
         slice_.view.get(part_key(root, number - 1)) is not None,
         Invariant.HISTORY,
@@ -239,7 +244,23 @@ def check_history(slice_: Slice, key: bytes, value: bytes) -> None:
             before[-1:] < places[:1], Invariant.HISTORY, "it does not follow the part before it"
         )
     _check_places(slice_, places)
-    slice_.tallies["places"] += sum(place.record <= slice_.last for place in places)
+
+
+def _count_until(slice_: Slice, root: bytes, parts_count: int, places: list[Place]) -> int:
+    """Returns how many places a history had when the verification began.
+
+    Its parts are counted with the row that grows, as that says: walked to by themselves, a row
+    that fills up in the meantime would be met a second time.
+    """
+    count = parts_count * PLACES_MAX + len(places)
+    while True:
+        later = sum(place.record > slice_.last for place in places)
+        count -= later
+        if not later or later < len(places) or not parts_count:
+            return count
+        parts_count -= 1
+        slice_.work += 1
+        places = unpack_places(slice_.view.get(part_key(root, parts_count)) or b"\1")
 
 
 def check_drops(slice_: Slice, key: bytes, value: bytes) -> None:

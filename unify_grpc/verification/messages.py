@@ -30,12 +30,14 @@ class Again(msgspec.Struct, array_like=True, tag=3, frozen=True):
     walk: str
     keys: list[bytes]
     last: int
+    work_max: int
 
 
 class Judge(msgspec.Struct, array_like=True, tag=4, frozen=True):
-    """Asks a part to judge claims."""
+    """Asks a part to judge claims, one after another, until enough is done."""
 
     claims: list[Claim]
+    work_max: int
 
 
 class Conclude(msgspec.Struct, array_like=True, tag=5, frozen=True):
@@ -81,6 +83,8 @@ class Walked(msgspec.Struct, array_like=True, frozen=True):
     """Still to be done; empty: all are."""
     cursor: bytes
     """Of the first of them."""
+    done: int = 0
+    """Of `Again`: how many of its rows, from the first; one at least."""
 
 
 class Doubt(msgspec.Struct, array_like=True, frozen=True):
@@ -105,6 +109,8 @@ class Judged(msgspec.Struct, array_like=True, frozen=True):
 
     doubts: list[Doubt]
     further: list[Further]
+    done: int
+    """How many claims were judged, from the first; one at least."""
 
 
 class Concluded(msgspec.Struct, array_like=True, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from unify_grpc.machines.owed_sides import is_user_side
 from unify_grpc.machines.pushed_rows import PARTNER_BYTES
 from unify_grpc.placement.members import KEY_BYTES, member_of
 from unify_grpc.verification.claims import MERGE, KnownClaim, SideClaim
-from unify_grpc.verification.findings import Invariant, event_name
+from unify_grpc.verification.findings import Invariant, event_name, record_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +35,20 @@ if TYPE_CHECKING:
     from unify_grpc.verification.slices import Slice
 
 _NO_EVENT = FLAG_REFUSED | FLAG_PROBE
-_POSITION_BYTES: Final = 8
+_NUMBER_BYTES: Final = 8
 _FRAMES_PER_WORK: Final = 8
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int, int]).decode
+
+
+class _State(msgspec.Struct, array_like=True):
+    """How far the walk is."""
+
+    number: int = 1
+    index: int = 0
+    """Among the events of the record."""
+
+
+_decode_state = msgspec.msgpack.Decoder(_State).decode
 
 
 class _FrameWalk:
@@ -47,22 +58,27 @@ class _FrameWalk:
 
     def walk(self, slice_: Slice, cursor: bytes) -> bytes | None:
         """Goes on behind an event."""
-        number, start = _decode(cursor) if cursor else (1, 0)
-        while number <= slice_.last:
+        state = _decode_state(cursor) if cursor else _State()
+        while state.number <= slice_.last:
             slice_.work += 1
-            for index in self._record(slice_, number, start):
-                if slice_.is_full:
-                    return _encode((number, index + 1))
-            number, start = number + 1, 0
+            first, state.index = state.index, 0
+            slice_.turn_to(state.number.to_bytes(_NUMBER_BYTES, "big"), record_name)
+            slice_.attempt(partial(self._record, slice_, state, first))
+            if not state.index:
+                state.number += 1
             if slice_.is_full:
-                return _encode((number, 0))
+                return _encode(state)
         return None
 
-    def _record(self, slice_: Slice, number: int, first: int) -> Iterator[int]:
-        """Checks the events of a record; yields after each that took some work."""
-        data = slice_.view.record(number)
-        if data is None or data[:1] != APPEND_RECORD:
+    def _record(self, slice_: Slice, state: _State, first: int) -> None:
+        """Checks events of a record; where enough is done before its end, notes the next.
+
+        A record that is not as it was written is passed over: the walk over the log tells that.
+        """
+        record = slice_.view.checked_record(state.number)
+        if record is None or record.payload[:1] != APPEND_RECORD:
             return
+        data = record.payload
         start, duplicates = batch_start(data), duplicates_in(data)
         offsets = Batch(data, start).offsets  # type: ignore[arg-type]  # read in place
         for index in range(first, len(offsets)):
@@ -72,9 +88,8 @@ class _FrameWalk:
             frame = Frame._make(FRAME.unpack_from(data, at))
             if frame.flags & _NO_EVENT or index in duplicates or not self._concerns(frame):
                 continue
-            position = (number << 16) + index
-            slice_.turn_to(position.to_bytes(_POSITION_BYTES, "big"), event_name)
-            worked = slice_.work
+            position = (state.number << 16) + index
+            slice_.turn_to(position.to_bytes(_NUMBER_BYTES, "big"), event_name)
             count = frame.key_count + 1
             at += FRAME_BYTES
             keys = [
@@ -82,8 +97,9 @@ class _FrameWalk:
                 for each in range(at, at + KEY_BYTES * count, KEY_BYTES)
             ]
             self._event(slice_, position, frame, keys)
-            if slice_.work > worked:
-                yield index
+            if slice_.is_full and index + 1 < len(offsets):
+                state.index = index + 1
+                return
 
     def _concerns(self, frame: Frame) -> bool:
         """Whether anything has to follow from an event."""

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from unify_grpc.verification.events_at import EventAt
     from unify_grpc.verification.slices import Slice
 
-_OWED_LOOKED_MAX: Final = 10_000
+_OWED_LOOKED_MAX: Final = 2_000
 """Marks that are looked through; with more of them a link may be owed."""
+_OWED_PER_WORK: Final = 8
+"""That are read for the work of one unit."""
+_OWED: Final = "members that owe"
 
 
 class ShardJudge:
@@ -192,5 +195,10 @@ def event_content(event: EventAt) -> bytes:
 
 def _owes(slice_: Slice, member: bytes) -> bool:
     """Whether a user's member has events that owe the account's side."""
-    listed = slice_.view.list_rows(rows.OWED, after=b"", limit=_OWED_LOOKED_MAX)
-    return listed.after is not None or any(value == member for _, value in listed.rows)
+    if _OWED not in slice_.kept:
+        listed = slice_.view.list_rows(rows.OWED, after=b"", limit=_OWED_LOOKED_MAX)
+        slice_.work += len(listed.rows) // _OWED_PER_WORK
+        owing = None if listed.after is not None else {value for _, value in listed.rows}
+        slice_.kept[_OWED] = owing
+    owing = slice_.kept[_OWED]
+    return owing is None or member in owing

@@ -107,6 +107,7 @@ class LogWalk:
             push = _PUSH.decode(data[1:])
             for clear in push.clears:
                 if clear.drops:
+                    slice_.work += 2
                     batch = slice_.events.batch(clear.position)
                     entries = decided_entries(clear.position, batch, clear.drops)
                     course.decided(batch.frame(clear.position & 0xFFFF).space, entries)

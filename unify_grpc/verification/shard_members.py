@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Final
 from unify_grpc.identity.traits import TraitCell, merge_traits
 from unify_grpc.machines import event_lists, rows
 from unify_grpc.machines.batch import FLAG_ACCOUNT_SIDE, FLAG_CONTEXT_TRAITS, FLAG_TRAITS
-from unify_grpc.machines.event_lists import find_positions, unpack_chunk, unpack_tail
+from unify_grpc.machines.event_lists import (
+    chunk_times,
+    find_positions,
+    unpack_chunk,
+    unpack_tail,
+)
 from unify_grpc.machines.found_by import prefix_key, prefix_member
 from unify_grpc.machines.rows import MemberRow
 from unify_grpc.machines.space_counts import is_profile
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 REPEATED_WITHIN_US: Final = 86_400_000_000
 """Of receipt: no dedupe window is shorter than a day, so within one a message counts once."""
+_SPAN_PARTS_MAX: Final = 256
+"""Full parts of a list whose times are read beside the member's row."""
 _SETS_TRAITS = FLAG_TRAITS | FLAG_CONTEXT_TRAITS
 
 
@@ -185,6 +192,7 @@ class MemberChecks:
                 merge_traits(joined, check_traits(slice_, event, cells))
         self._check_repeats(slice_, member, row, positions)
         if row.chunk_count:
+            _check_span(slice_, member, row, times)
             return
         slice_.require(
             (row.first_us, row.last_us) == (min(times), max(times)) and types == row.counts,
@@ -214,6 +222,25 @@ class MemberChecks:
                 for other_position in find_positions(working, each, each_row, mark):
                     if other_position < position:
                         check_repeated(slice_, position, other_position)
+
+
+def _check_span(slice_: Slice, member: bytes, row: MemberRow, times: tuple[int, ...]) -> None:
+    """Checks the first and last times of a list with full parts, if it is not very long."""
+    if row.chunk_count > _SPAN_PARTS_MAX:
+        return
+    slice_.work += row.chunk_count // 2
+    first_us, last_us = min(times, default=row.last_us), max(times, default=row.first_us)
+    for number in range(row.chunk_count):
+        data = slice_.view.get(rows.chunk_key(member, number))
+        if data is None:
+            return  # told by the part behind it
+        ends = chunk_times(data)
+        first_us, last_us = min(first_us, ends[0]), max(last_us, ends[1])
+    slice_.require(
+        (row.first_us, row.last_us) == (first_us, last_us),
+        Invariant.EVENT_LISTS,
+        "its first and last times are not those of its events",
+    )
 
 
 def check_listed(

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from unify_grpc.machines.row_names import row_name
 from unify_grpc.machines.rows import MEMBER, MemberRow
 from unify_grpc.machines.tables import DamagedError
 from unify_grpc.verification.events_at import EventReader, NoEventError
-from unify_grpc.verification.findings import Found, Invariant, row_name
+from unify_grpc.verification.findings import Found, Invariant
 from unify_grpc.verification.messages import Claimed
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from unify_grpc.machines.activity import ACTIVITY, ActivityList
 from unify_grpc.machines.violations import VIOLATIONS, ViolationList
@@ -19,8 +19,9 @@ Courses = dict[str, int]
 """By table and space, how many entries of the list were met."""
 _STRAY_MAX: Final = 16
 """Entries that are passed over to find the next one that belongs there."""
-_REPEATED_WITHIN: Final = 20_000
+_REPEATED_WITHIN: Final = 4_000
 """Entries that are looked through for what was listed when a mark was cleared before."""
+_ENTRIES_PER_WORK: Final = 8
 _SPACE_BYTES: Final = 4
 
 
@@ -32,6 +33,8 @@ class Course:
         self._slice = slice_
         self._met = met
         self._lists: dict[tuple[bytes, int], ActivityList | ViolationList] = {}
+        self._before: dict[int, tuple[set[Entry], int]] = {}
+        """By space, some of the violations that were met, and how far they are in it."""
 
     def listed(self, table: bytes, space: int, entries: Sequence[int | Entry]) -> None:
         """Takes it that entries have to come next in a list."""
@@ -61,12 +64,16 @@ class Course:
         if at < len(known) and known[at] == entries[0]:
             self.listed(VIOLATIONS, space, entries)
             return
-        lowest = max(0, at - _REPEATED_WITHIN)
-        for before in range(at - 1, lowest - 1, -1):
-            if known[before] == entries[0]:
-                return
-        if not lowest:
+        if entries[0] not in self._met_before(known, space, at) and at <= _REPEATED_WITHIN:
             self.listed(VIOLATIONS, space, entries)
+
+    def _met_before(self, known: ActivityList | ViolationList, space: int, at: int) -> set[Entry]:
+        """Returns the newest of the violations that were met; read once for all that ask."""
+        entries, read = self._before.get(space, (set(), max(0, at - _REPEATED_WITHIN)))
+        entries.update(cast("Entry", known[index]) for index in range(read, at))
+        self._slice.work += (at - read) // _ENTRIES_PER_WORK
+        self._before[space] = entries, at
+        return entries
 
     def end(self, table: bytes) -> None:
         """Takes it that the log ends here, and with it the lists, as far as they go by it."""

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from unify_grpc.verification.claims import CONTROL, MERGE
+from unify_grpc.verification.findings import Invariant
 from unify_grpc.verification.messages import (
     Again,
     Begin,
@@ -161,17 +162,25 @@ class Verification:
     def _judge(
         self, part: int, claims: list[tuple[_Row, Claim]], hops: int = 0
     ) -> Generator[Ask | Pause, Reply | None, None]:
-        reply = yield Ask(part, Judge([claim for _, claim in claims]))
-        judged = cast("Judged", reply)
-        for doubt in judged.doubts:
-            row = claims[doubt.index][0]
-            # Of the two that disagree the shard is named: it follows the merge actor.
-            blamed = part if row.part == MERGE and part >= 0 else row.part
-            self._doubt(row, Finding(blamed, doubt.invariant, doubt.text))
+        """Has a part judge claims, some at a time, and others judge on what follows from them."""
         further: dict[int, list[tuple[_Row, Claim]]] = {}
-        for each in judged.further:
-            if hops < HOPS_MAX and each.part in self._begun and each.part not in self._alone:
-                further.setdefault(each.part, []).append((claims[each.index][0], each.claim))
+        while claims:
+            reply = yield Ask(part, Judge([claim for _, claim in claims], self._work_max))
+            judged = cast("Judged", reply)
+            for doubt in judged.doubts:
+                row = claims[doubt.index][0]
+                # Of the two that disagree the shard is named: it follows the merge actor.
+                blamed = part if row.part == MERGE and part >= 0 else row.part
+                self._doubt(row, Finding(blamed, doubt.invariant, doubt.text))
+            for each in judged.further:
+                row = claims[each.index][0]
+                if hops == HOPS_MAX:
+                    text = f"a binding is followed {hops} times and leads to no profile"
+                    invariant = Invariant.LIVE_PROFILES.value
+                    self._doubt(row, Finding(row.part, invariant, text))
+                elif each.part in self._begun and each.part not in self._alone:
+                    further.setdefault(each.part, []).append((row, each.claim))
+            claims = claims[judged.done :]
         for other, following in further.items():
             yield from self._judge(other, following, hops + 1)
 
@@ -192,10 +201,13 @@ class Verification:
             for row in doubted:
                 by_walk.setdefault((row.part, row.walk), []).append(row.key)
             for (part, walk), keys in by_walk.items():
-                for at in range(0, len(keys), KEYS_AT_ONCE):
+                last, at = self._begun[part].last, 0
+                while at < len(keys):
                     some = keys[at : at + KEYS_AT_ONCE]
-                    reply = yield Ask(part, Again(walk, some, self._begun[part].last))
-                    self._queue(part, cast("Walked", reply).claims)
+                    reply = yield Ask(part, Again(walk, some, last, self._work_max))
+                    walked = cast("Walked", reply)
+                    self._queue(part, walked.claims)
+                    at += walked.done
             yield from self._carry(0)
 
     # -- findings ------------------------------------------------------------------------------

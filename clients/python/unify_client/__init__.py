@@ -45,6 +45,7 @@ from unify_client.errors import (
     StorageFull,
     UnifyClientError,
     Unimplemented,
+    VerifyRunning,
 )
 from unify_client.events import Event, alias, group, identify, page, screen, track
 from unify_client.explanations import (
@@ -170,6 +171,7 @@ __all__ = [
     "Unimplemented",
     "Verification",
     "VerifyFinding",
+    "VerifyRunning",
     "Violation",
     "alias",
     "group",

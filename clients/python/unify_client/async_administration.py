@@ -139,11 +139,12 @@ class AsyncAdministration(AsyncCalls):
         """Returns how the parts of the service are doing."""
         return await self._run(service_operations.get_status())
 
-    async def verify(self, *, timeout_s: float = 3600.0) -> Verification:
+    async def verify(self, *, timeout_s: float = 86_400.0) -> Verification:
         """Checks the invariants of all stores while the service runs, changing nothing.
 
-        It reads everything, slowly: `timeout_s` is for one attempt. A fault is no error but is
-        told in the answer.
+        It reads everything, slowly, which takes hours on large stores: `timeout_s` is for one
+        attempt. A fault is no error but is told in the answer. Raises VerifyRunning while the
+        gateway makes another one.
         """
         return await self._run(service_operations.verify(), timeout_s)
 

@@ -135,11 +135,12 @@ class BlockingAdministration(BlockingCalls):
         """Returns how the parts of the service are doing."""
         return self._run(service_operations.get_status())
 
-    def verify(self, *, timeout_s: float = 3600.0) -> Verification:
+    def verify(self, *, timeout_s: float = 86_400.0) -> Verification:
         """Checks the invariants of all stores while the service runs, changing nothing.
 
-        It reads everything, slowly: `timeout_s` is for one attempt. A fault is no error but is
-        told in the answer.
+        It reads everything, slowly, which takes hours on large stores: `timeout_s` is for one
+        attempt. A fault is no error but is told in the answer. Raises VerifyRunning while the
+        gateway makes another one.
         """
         return self._run(service_operations.verify(), timeout_s)
 

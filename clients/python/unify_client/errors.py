@@ -198,6 +198,12 @@ class BackupFailed(ServiceError):
     REASON = "BACKUP_FAILED"
 
 
+class VerifyRunning(ServiceError):
+    """Another verification is under way at this gateway; try again when it is finished."""
+
+    REASON = "VERIFY_RUNNING"
+
+
 class CredentialInvalid(ServiceError):
     """The key or token is unknown, expired or revoked."""
 
@@ -269,7 +275,7 @@ _BY_REASON: dict[str, type[ServiceError]] = {
         IdentifierNotFound, RulesVersionNotFound, IdentifierNotDeletable, RulesChanged,
         SpaceNameTaken, RequestIdReused, CredentialInvalid, ScopeMissing, ShardOverloaded,
         StorageFull, ShardUnavailable, LinkUndecided, StorageCorrupt, ServiceFailed,
-        BackupExists, BackupRunning, BackupFailed,
+        BackupExists, BackupRunning, BackupFailed, VerifyRunning,
     )
 }  # fmt: skip
 

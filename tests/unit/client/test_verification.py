@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from unify_client import AsyncUnifyClient, UnifyClient, Verification, VerifyFinding
+from unify_client import AsyncUnifyClient, UnifyClient, Verification, VerifyFinding, VerifyRunning
 from unify_client.testing import FakeUnify
 
 from unify_grpc._pb.unify.v1 import operations_service_pb2
@@ -44,3 +44,12 @@ async def test_both_clients_tell_what_does_not_hold(fake: FakeUnify) -> None:
         records_checked_count=3,
     )
     assert expected == told == told_again
+
+
+def test_one_that_is_under_way_is_told(fake: FakeUnify) -> None:
+    """Whoever asks for a second verification is told at once, and does not ask again and again."""
+    fake.fail_next("Verify", "ABORTED", reason="VERIFY_RUNNING")
+    with UnifyClient(fake.address, key="k") as client, pytest.raises(VerifyRunning):
+        client.verify()
+
+    assert 1 == len(fake.received)

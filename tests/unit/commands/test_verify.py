@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from actors import stopped_stores
 from actors.command_line import main
 from unify_grpc._pb.unify.v1 import operations_service_pb2
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unify_client.testing import FakeUnify
 
     from tests.unit.commands.conftest import Unify
@@ -81,6 +84,21 @@ def test_what_cannot_be_checked_has_an_exit_code_of_its_own(
 
     assert 2 == done.exit_code
     assert f"unify: {reason}: why" in done.stderr
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_an_unexpected_end_is_no_finding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException
+) -> None:
+    """Else whoever runs it each night is told that the stores are damaged."""
+
+    def fails(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(stopped_stores, "verify_stopped", fails)
+    done = CliRunner().invoke(main, ["verify", "--data-dir", str(tmp_path)])
+
+    assert 2 == done.exit_code
 
 
 def test_a_service_or_a_directory_has_to_be_named() -> None:

@@ -9,7 +9,12 @@ import pytest
 
 from unify_grpc.identity.events import ClientEvent, from_segment_message
 from unify_grpc.identity.outcomes import DropReason, EventRejected, RejectionReason
-from unify_grpc.identity.promotion import Promotion, check_promotion, promote
+from unify_grpc.identity.promotion import (
+    DROPS_PER_EVENT_MAX,
+    Promotion,
+    check_promotion,
+    promote,
+)
 from unify_grpc.identity.rules import Rules
 
 DEFAULTS = Rules.from_document({}, 1)
@@ -337,3 +342,12 @@ def test_an_event_has_at_most_ten_identifiers() -> None:
         check_promotion(eleven)
 
     assert RejectionReason.TOO_MANY_IDENTIFIERS is rejected.value.reason
+
+
+def test_an_event_notes_so_many_left_out_values_and_no_more() -> None:
+    """Whoever sends thousands of bad values makes no list long."""
+    bad = [external({"bad": number}, f"type_{number}") for number in range(60)]
+    promotion = promoted({"userId": "u1", "context": {"externalIds": bad}})
+
+    assert ["u1"] == [each.value for each in promotion.users]
+    assert DROPS_PER_EVENT_MAX == len(promotion.drops)

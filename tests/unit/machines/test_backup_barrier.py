@@ -170,6 +170,18 @@ def test_a_copy_that_fails_ends_the_backup(reply: PartReply, cause: Cause) -> No
     assert not [ask for ask in asked if isinstance(ask.command, Keep)]
 
 
+def test_a_copy_without_files_is_none() -> None:
+    """Else a directory without a part's files would be called a backup."""
+    barrier = new_barrier()
+    run(
+        barrier,
+        lambda ask: PartReply(COPIED, 12) if isinstance(ask.command, Look) else good_reply(ask),
+    )
+
+    assert barrier.failure is not None
+    assert Cause.FAILED is barrier.failure.cause
+
+
 def test_what_does_not_fit_is_not_begun() -> None:
     """With less room than the stores take, nothing is copied and nobody stays held."""
     barrier = new_barrier()

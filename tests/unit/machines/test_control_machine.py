@@ -45,6 +45,15 @@ def test_a_deployment_is_founded_once(control: OneControl) -> None:
     assert 2 == control.store.next_number
 
 
+def test_it_is_known_whether_anybody_can_administer(control: OneControl) -> None:
+    """A founding without a token leaves nobody who could; keys of spaces do not count."""
+    control.create("one", "request-1")
+    assert not control.machine.has_admin_token()
+    control.found("admin-token")
+    assert control.machine.has_admin_token()
+    assert control.restarted().machine.has_admin_token()
+
+
 def test_an_admin_token_is_added_once(control: OneControl) -> None:
     """The token given at a start may call; given again it changes nothing."""
     control.found("admin-token")

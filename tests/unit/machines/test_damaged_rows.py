@@ -12,6 +12,7 @@ from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines import journal, rows
 from unify_grpc.machines.links import LookedUp, Push
 from unify_grpc.machines.merge_messages import Answer, LookUp
+from unify_grpc.machines.space_counts import COUNTS
 from unify_grpc.machines.tables import DamagedError
 from unify_grpc.storage.memory import MemoryStore
 
@@ -71,6 +72,24 @@ def test_a_push_reaches_all_rows_that_are_whole() -> None:
     number = shard.store.next_number - 1
     again = shard.machine.replay(number, shard.store.record(number))
     assert again == {name: shard.store.rows[name] for name in again}
+
+
+def test_damaged_counts_keep_nothing_from_being_stored() -> None:
+    """Whoever asks for them is told; events and links need no counts."""
+    shard = damaged_shard()
+    shard.append(frame("user_id:first"), call=1)
+    (counts,) = (each for each in shard.store.rows if each[:1] == COUNTS)
+    assert isinstance(shard.store, DamagedStore)
+    shard.store.damaged = {counts}
+    shard.push(
+        Push(
+            profiles=[profile("user_id:good", "user_id:good", "email:y@1")],
+            bindings=[binding("email:y", "user_id:good")],
+        )
+    )
+
+    assert ["CREATED"] == outcomes(shard.append(frame("user_id:other"), call=2))
+    assert member("user_id:good") == shard.row("email:y").root
 
 
 def test_a_look_up_says_which_row_is_damaged() -> None:

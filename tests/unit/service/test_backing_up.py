@@ -27,6 +27,7 @@ from unify_grpc.machines.backup_records import (
     StoreFacts,
 )
 from unify_grpc.machines.control_records import ADMIN_TOKEN, Credential
+from unify_grpc.machines.versions import MACHINE_VERSIONS
 from unify_grpc.service import backing_up
 from unify_grpc.service.backing_up import Backuper
 from unify_grpc.service.calls import Call
@@ -70,10 +71,11 @@ class Directory:
         """Returns what a finished backup says."""
         return self.manifest
 
-    async def make(self) -> int:
+    async def make(self, backup: str) -> int:
         """Takes it if it is empty."""
         if self.is_used or self.manifest or self.attempts:
             raise BackupExistsError
+        self.attempts.add(backup)
         return self.room_bytes
 
     async def finish(self, manifest: BackupManifest) -> None:
@@ -186,6 +188,7 @@ async def test_a_backup_is_made_and_described(cluster: Cluster) -> None:
     assert ("/a/../backup", 3 * FILE_BYTES) == (answer.directory, answer.size_bytes)
     assert manifest.snapshot_us == answer.snapshot_time.ToMicroseconds()
     assert (FACTS, REQUEST_ID.replace("-", "")) == (manifest.facts, manifest.request_id)
+    assert MACHINE_VERSIONS == manifest.machine_versions
     assert {manifest.backup} == cluster.directories["/backup"].attempts
     assert cluster.is_at_rest()
 
@@ -349,6 +352,18 @@ async def test_a_description_that_cannot_be_written_leaves_nothing(cluster: Clus
     """The copies were taken over; they are removed by whoever took them."""
     cluster.backup_target("/backup").finish_fails = BackupFailedError("why")
     await refused(cluster, request(), BackupFailedError)
+
+
+async def test_a_full_control_is_backed_up(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing can be written down any more is no reason to have no copy either."""
+
+    async def refuse(_: AnyCommand) -> Administered:
+        raise StoreFullError
+
+    monkeypatch.setattr(cluster, "administer", refuse)
+    assert 3 * FILE_BYTES == (await create(cluster, request())).size_bytes
 
 
 @pytest.mark.parametrize("kind", [Hold, Release, Copy, Look])

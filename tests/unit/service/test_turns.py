@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 from unify_grpc.service.turns import Turns
 
@@ -49,13 +50,27 @@ async def test_what_was_refused_comes_again_behind_all_before_it() -> None:
     await waiting
 
 
-async def test_a_long_stream_remembers_no_batch_that_is_over() -> None:
-    """Who stays connected for weeks costs no more for it."""
+async def test_nothing_overtakes_a_batch_that_was_not_sent() -> None:
+    """Neither does what comes behind a batch between them that has ended."""
     turns = Turns()
-    for _ in range(3):
-        turns.start(1).stored()
-    last = turns.start(1)
+    first, second, third = (turns.start(1) for _ in range(3))
+    second.stored()
 
-    assert last.has_come
-    last.stored()
-    assert last.is_over
+    assert not third.has_come
+    first.sent()
+    assert third.has_come
+
+
+async def test_a_long_stream_remembers_no_batch_that_is_stored() -> None:
+    """Who stays connected for weeks, with batches under way all the time, costs no more for it."""
+    turns = Turns()
+    before = turns.start(1)
+    forgotten = []
+    for _ in range(100):
+        before.sent()
+        following = turns.start(1)
+        forgotten.append(weakref.ref(before))
+        before.stored()
+        before = following
+
+    assert [None] * 100 == [each() for each in forgotten]

@@ -11,7 +11,7 @@ from tests.engine.auditing import MemoryAudit
 from tests.unit.verification.stored import MERGE, SHARDS, Stores, sound_stores
 from unify_grpc.service import verifying
 from unify_grpc.service.calls import Call
-from unify_grpc.service.errors import ShardUnavailableError
+from unify_grpc.service.errors import ShardUnavailableError, VerifyRunningError
 from unify_grpc.service.verifying import Verifier
 from unify_grpc.verification.auditors import ControlAuditor, MergeAuditor, ShardAuditor
 from unify_grpc.verification.claims import CONTROL
@@ -39,8 +39,6 @@ class AuditedBackend:
         }
         self.away: set[int] = set()
         self.calls_count = 0
-        self.most_at_once = 0
-        self._now = 0
 
     def part_name(self, part: int) -> str:
         """Names a part."""
@@ -49,15 +47,10 @@ class AuditedBackend:
     async def audit(self, part: int, request: bytes) -> tuple[bytes, float]:
         """Answers a request."""
         self.calls_count += 1
-        self._now += 1
-        self.most_at_once = max(self.most_at_once, self._now)
-        try:
-            if part in self.away:
-                raise ShardUnavailableError(actor=str(part))
-            auditor, store = self._parts[part]
-            return auditor.answer(store, request), COST_S
-        finally:
-            self._now -= 1
+        if part in self.away:
+            raise ShardUnavailableError(actor=str(part))
+        auditor, store = self._parts[part]
+        return auditor.answer(store, request), COST_S
 
 
 @pytest.fixture
@@ -118,12 +111,26 @@ async def test_a_part_that_stays_away_is_told(pauses: list[float]) -> None:
     assert pauses
 
 
-async def test_verifications_take_turns(pauses: list[float]) -> None:
-    """Several callers do not take several shares."""
+async def test_a_second_verification_is_refused_at_once(pauses: list[float]) -> None:
+    """Several callers do not take several shares, and none waits without being told."""
+    one = verifier(AuditedBackend(sound_stores()))
+    first = asyncio.create_task(one.verify(Call("Verify", "first")))
+    await asyncio.sleep(0)
+    with pytest.raises(VerifyRunningError):
+        await one.verify(Call("Verify", "second"))
+
+    assert (await first).sound
+    assert pauses
+
+
+async def test_after_one_that_failed_there_can_be_another(pauses: list[float]) -> None:
+    """A verification that broke off is under way no more."""
     backend = AuditedBackend(sound_stores())
     one = verifier(backend)
-    answers = await asyncio.gather(*(one.verify(Call("Verify", str(each))) for each in range(3)))
+    backend.away = {1}
+    with pytest.raises(ShardUnavailableError):
+        await one.verify(Call("Verify", "first"))
+    backend.away = set()
 
-    assert all(answer.sound for answer in answers)
-    assert 1 == backend.most_at_once
+    assert (await one.verify(Call("Verify", "second"))).sound
     assert pauses

@@ -30,6 +30,7 @@ from unify_grpc.machines.backup_records import (
     encode,
 )
 from unify_grpc.storage.backing_up import StoreBackups
+from unify_grpc.storage.cut import StoreCut
 from unify_grpc.storage.manifest import STORE_FORMAT
 
 if TYPE_CHECKING:
@@ -167,6 +168,21 @@ def test_a_copy_that_fails_says_why(store: Store, tmp_path: Path) -> None:
 
     assert FAILED == reply.state
     assert "it cannot be written: " in reply.failure
+    backups.close()
+
+
+def test_a_copy_whose_thread_ends_by_anything_has_failed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that says nothing of it would let a directory without its files be a backup."""
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(StoreCut, "copy", no_thread)
+    backups = parts_of(store)
+
+    assert FAILED == copied(backups, tmp_path / "b1").state
     backups.close()
 
 

@@ -43,7 +43,7 @@ MANIFEST = BackupManifest(
 def made(tmp_path: Path, manifest: BackupManifest = MANIFEST) -> BackupDirectory:
     """A finished backup with one file."""
     directory = BackupDirectory(tmp_path / "backup")
-    directory.make()
+    directory.make(manifest.backup)
     path = tmp_path / "backup" / "b1" / "shard-0" / "log" / "data.mdb"
     path.parent.mkdir(parents=True)
     path.write_bytes(DATA)
@@ -64,11 +64,25 @@ def test_a_finished_backup_describes_itself(tmp_path: Path) -> None:
 def test_only_an_empty_directory_is_taken(tmp_path: Path) -> None:
     """One that is absent is made with those above it; one with anything in it is left alone."""
     absent = tmp_path / "a" / "b"
-    BackupDirectory(absent).make()
-    BackupDirectory(absent).make()
-    (absent / "note").touch()
+    BackupDirectory(absent).make("b1")
     with pytest.raises(DirectoryUsedError):
-        BackupDirectory(absent).make()
+        BackupDirectory(absent).make("b2")
+    (absent / "b1").rmdir()
+    BackupDirectory(absent).make("b2")
+
+
+def test_what_an_attempt_left_before_it_copied_is_in_nobodys_way(tmp_path: Path) -> None:
+    """A coordinator that was killed then cannot clean up; one with copies stays as it is."""
+    left = tmp_path / "0123456789abcdef"
+    left.mkdir()
+    BackupDirectory(tmp_path).make("b1")
+    assert ["b1"] == [each.name for each in tmp_path.iterdir()]
+    (tmp_path / "b1").rmdir()
+
+    (left / "shard-0").mkdir(parents=True)
+    with pytest.raises(DirectoryUsedError):
+        BackupDirectory(tmp_path).make("b1")
+    assert (left / "shard-0").exists()
 
 
 @pytest.mark.parametrize("path", ["file", "file/below"])
@@ -76,13 +90,45 @@ def test_a_file_is_no_directory(tmp_path: Path, path: str) -> None:
     """What cannot be made or read is said with the system's words."""
     (tmp_path / "file").touch()
     with pytest.raises(DirectoryUnusableError, match="Not a directory"):
-        BackupDirectory(tmp_path / path).make()
+        BackupDirectory(tmp_path / path).make("b1")
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """They could put something else in place of the copies, and have it written or removed."""
+    tmp_path.chmod(mode)
+    with pytest.raises(DirectoryUnusableError, match="writable by nobody else"):
+        BackupDirectory(tmp_path).make("b1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner may write there at any time."""
+    monkeypatch.setattr("unify_grpc.storage.copies.os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(DirectoryUnusableError, match="must belong to the user"):
+        BackupDirectory(tmp_path).make("b1")
+
+
+@pytest.mark.parametrize("linked", ["b1", "b1/shard-0", "b1/shard-0/log"])
+def test_links_are_not_followed_where_copies_are_removed(tmp_path: Path, linked: str) -> None:
+    """Whatever stands in place of a copy, files elsewhere stay."""
+    live = tmp_path / "b1" / "shard-0" / "log"
+    live.mkdir(parents=True)
+    (live / "data.mdb").write_bytes(DATA)
+    link = tmp_path / "backup" / linked
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / linked)
+    BackupDirectory(tmp_path / "backup").remove("b1", ["shard-0"], is_described=True)
+
+    assert DATA == (live / "data.mdb").read_bytes()
 
 
 def test_what_an_attempt_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     """Files of another attempt stay; a directory that was made for it goes when it is empty."""
     directory = BackupDirectory(tmp_path / "backup")
-    directory.make()
+    directory.make("b1")
     for attempt in ("b1", "b2"):
         log = directory.path / attempt / "shard-0" / "log"
         log.mkdir(parents=True)
@@ -97,7 +143,7 @@ def test_what_an_attempt_left_is_removed_and_nothing_else(tmp_path: Path) -> Non
 def test_a_directory_that_was_there_stays(tmp_path: Path) -> None:
     """Nobody asked for an empty directory to be removed."""
     directory = BackupDirectory(tmp_path)
-    directory.make()
+    directory.make("b1")
     directory.remove("b1", ["shard-0"], is_described=False)
 
     assert tmp_path.exists()
@@ -118,7 +164,7 @@ def test_a_description_that_does_not_fit_is_a_full_disk(
 ) -> None:
     """The backup is none then, and what was begun can be removed."""
     directory = BackupDirectory(tmp_path / "backup")
-    directory.make()
+    directory.make("b1")
 
     def no_room(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -130,6 +176,51 @@ def test_a_description_that_does_not_fit_is_a_full_disk(
     assert directory.find_manifest() is None
     directory.remove("b1", [], is_described=True)
     assert not directory.path.exists()
+
+
+def test_what_could_not_be_finished_is_no_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A description that has its name but may not be durable goes with the copies, and first."""
+
+    def fail(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    directory = BackupDirectory(tmp_path / "backup")
+    directory.make("b1")
+    monkeypatch.setattr("unify_grpc.storage.backup_directory.sync_directory", fail)
+    with pytest.raises(DirectoryUnusableError, match="Input/output error"):
+        directory.finish(MANIFEST)
+    assert (directory.path / BACKUP_FILE).exists()
+    directory.remove("b1", ["shard-0"], is_described=True)
+    assert not directory.path.exists()
+
+
+@pytest.mark.parametrize("data", [None, DATA[1:]])
+def test_a_backup_without_its_files_is_no_answer(tmp_path: Path, data: bytes | None) -> None:
+    """Whoever asks again is not told that there is a backup whose files are gone or cut short."""
+    directory = made(tmp_path)
+    path = directory.path / "b1" / "shard-0" / "log" / "data.mdb"
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+
+    with pytest.raises(StoreRefusedError, match="is not as it was written"):
+        directory.find_manifest()
+
+
+def test_a_description_that_may_not_be_read_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup of another user is there, and is not taken for none."""
+    directory = made(tmp_path)
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(StoreRefusedError, match=r"backup\.json cannot be read: Permission denied"):
+        read_backup(directory.path)
 
 
 def test_a_directory_that_cannot_be_looked_into_is_said_so(tmp_path: Path) -> None:

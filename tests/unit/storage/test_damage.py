@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import lmdb
 import pytest
 
+from unify_grpc.machines.found_by import BY_PREFIX
 from unify_grpc.storage.errors import StorageCorruptError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def test_a_damaged_record_is_noticed(folder: StoreFolder) -> None:
     store = folder.open()
 
     assert b"one" == store.record(1)
-    with pytest.raises(StorageCorruptError, match="log record 2 does not match"):
+    with pytest.raises(StorageCorruptError, match="log record 2: a record does not match"):
         store.record(2)
     with pytest.raises(StorageCorruptError, match="log record 2 does not match"):
         list(store.tail())
@@ -85,3 +86,18 @@ def test_a_damaged_position_is_noticed(folder: StoreFolder) -> None:
 
     with pytest.raises(StorageCorruptError, match="the checkpoint does not match"):
         folder.open()
+
+
+def test_what_is_said_of_damage_holds_nobodys_identifier(folder: StoreFolder) -> None:
+    """Rows by which identifiers are found have their text in the key."""
+    store = folder.open()
+    key = BY_PREFIX + b"\0\0\0\1\0email\0somebody@example.com"
+    store.publish({key: b"value"}, store.append(b"record"))
+    store.checkpoint()
+    folder.end(store)
+    flip(folder, "state", key)
+
+    with folder.open().reading() as view, pytest.raises(StorageCorruptError) as raised:
+        view.get(key)
+    assert "somebody" not in str(raised.value)
+    assert b"somebody".hex() not in str(raised.value)

@@ -6,9 +6,11 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from actors import names
 from actors.command_line import main
@@ -29,9 +31,11 @@ from unify_grpc.machines.backup_records import (
 from unify_grpc.machines.control_machine import MACHINE_VERSION as CONTROL_VERSION
 from unify_grpc.machines.merge_machine import MACHINE_VERSION as MERGE_VERSION
 from unify_grpc.machines.shard_machine import MACHINE_VERSION as SHARD_VERSION
+from unify_grpc.machines.versions import MACHINE_VERSIONS
 from unify_grpc.storage.backing_up import StoreBackups
-from unify_grpc.storage.backup_directory import BACKUP_FILE, BackupDirectory
+from unify_grpc.storage.backup_directory import BACKUP_FILE, BackupDirectory, read_backup
 from unify_grpc.storage.errors import StoreRefusedError
+from unify_grpc.storage.manifest import lock_directory
 from unify_grpc.storage.store import Store, StoreLimits
 
 pytestmark = pytest.mark.timeout(60)
@@ -39,6 +43,14 @@ SHARDS = 2
 RECORDS = 5
 SNAPSHOT_US = 1_800_000_000_000_000
 LIMITS = StoreLimits(map_bytes=1 << 24)
+
+
+class DiskUsage(NamedTuple):
+    """What the system says of a disk."""
+
+    total: int
+    used: int
+    free: int
 
 
 def version_of(store: str) -> int:
@@ -69,7 +81,7 @@ def backup(tmp_path: Path) -> Path:
     """A backup of a deployment whose stores have a record each that no checkpoint has."""
     deployment, descriptor = open_data_dir(tmp_path / "first", SHARDS)
     directory = BackupDirectory(tmp_path / "backup")
-    directory.make()
+    directory.make("b1")
     files: tuple[CopiedFile, ...] = ()
     for name in store_names(deployment):
         store = opened(tmp_path / "first", deployment, name)
@@ -80,7 +92,13 @@ def backup(tmp_path: Path) -> Path:
     manifest = store_manifest(tmp_path / "first", deployment)
     directory.finish(
         BackupManifest(
-            facts=manifest, backup="b1", request_id="", snapshot_us=SNAPSHOT_US, files=files
+            facts=manifest,
+            backup="b1",
+            request_id="",
+            snapshot_us=SNAPSHOT_US,
+            files=files,
+            version="1.2.3",
+            machine_versions=MACHINE_VERSIONS,
         )
     )
     os.close(descriptor)
@@ -145,13 +163,14 @@ def test_a_restored_directory_is_a_deployment_of_its_own(backup: Path, tmp_path:
 
 
 def test_the_command_says_what_it_made(backup: Path, tmp_path: Path) -> None:
-    """One line: how much, of which instant, and how it is served."""
+    """How much, of which instant, how it is served, and what has to be done again."""
     target = tmp_path / "restored"
     done = unify("restore", backup, "--data-dir", target)
 
     assert 0 == done.exit_code
     assert "as of 2027-01-15 08:00:00Z to " in done.stdout
     assert f"`unify serve --data-dir {target}` serves it." in done.stdout
+    assert "deleted and rules changed after 2027-01-15 08:00:00Z are as they were" in done.stdout
     assert unify("restore", backup, "--data-dir", tmp_path / "again").exit_code == 0
 
 
@@ -197,8 +216,7 @@ def test_a_damaged_backup_is_refused(backup: Path, tmp_path: Path) -> None:
 def test_a_backup_that_lists_other_files_is_refused(backup: Path, tmp_path: Path) -> None:
     """A description cannot have anything written beside the stores, nor leave a store out."""
     directory = BackupDirectory(backup)
-    manifest = directory.find_manifest()
-    assert manifest is not None
+    manifest = read_backup(backup)
     (backup / BACKUP_FILE).unlink()
     outside = CopiedFile("../outside", 0, "")
     for files in (manifest.files[1:], (*manifest.files, outside), manifest.files * 2):
@@ -236,6 +254,41 @@ def test_a_copy_that_came_out_wrong_is_found(
 def test_a_log_of_another_version_is_refused(
     backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backup whose tail this version cannot replay is not made a data directory of."""
-    monkeypatch.setattr("actors.preflight.merge_machine.MACHINE_VERSION", MERGE_VERSION + 1)
-    refused(backup, tmp_path / "restored", "the log's tail was written by machine version")
+    """Before anything is copied, and with the version that restores it."""
+
+    def copied(*_: object) -> None:
+        raise AssertionError("what cannot be replayed was copied")
+
+    monkeypatch.setattr("actors.restoring._write", copied)
+    other = {**MACHINE_VERSIONS, "merge_machine": MERGE_VERSION + 1}
+    monkeypatch.setattr("actors.restoring.MACHINE_VERSIONS", other)
+    refused(backup, tmp_path / "restored", "was made by unify 1.2.3 (control machine ")
+
+
+def test_a_backup_that_does_not_name_its_version_is_restored(backup: Path, tmp_path: Path) -> None:
+    """Those of the first format do not; whether their logs are replayed is seen in the copy."""
+    manifest = read_backup(backup)
+    (backup / BACKUP_FILE).unlink()
+    first = replace(manifest, format=1, version="", machine_versions={})
+    BackupDirectory(backup).finish(first)
+
+    assert first == restore(backup, tmp_path / "restored")
+
+
+def test_no_room_is_said_before_anything_is_copied(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How much there is, and how much the backup takes."""
+    monkeypatch.setattr("actors.restoring.shutil.disk_usage", lambda _: DiskUsage(9, 2, 7))
+    refused(backup, tmp_path / "restored", "has room for 7 bytes, and the backup takes")
+
+
+def test_what_an_unfinished_restore_left_may_be_removed(backup: Path, tmp_path: Path) -> None:
+    """A restore that was killed is told apart from data, and from one that is under way."""
+    (tmp_path / "restored").mkdir()
+    (tmp_path / "restored" / "restoring").touch()
+    (tmp_path / "restored" / "lock").touch()
+    refused(backup, tmp_path / "restored", "that did not finish has left: remove it")
+    descriptor = lock_directory(tmp_path / "restored")
+    refused(backup, tmp_path / "restored", "another process holds")
+    os.close(descriptor)

@@ -117,6 +117,16 @@ def test_a_wrong_first_time_is_found(stores: Stores) -> None:
     assert (place.shard, "event_lists") in stores.found()
 
 
+def test_a_wrong_first_or_last_time_of_a_long_list_is_found(stores: Stores) -> None:
+    """So are those of a member whose list has full parts."""
+    place = stores.place("anonymous_id", "long")
+    for fields in ({"first_us": 1}, {"last_us": 1 << 60}):
+        planted = stores.copied()
+        planted.change(place, **fields)
+
+        assert (place.shard, "event_lists") in planted.found(), fields
+
+
 def test_a_missing_part_of_a_list_is_found(stores: Stores) -> None:
     """The full parts of a long list are all there."""
     place = stores.place("anonymous_id", "long")

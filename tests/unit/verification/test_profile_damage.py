@@ -11,6 +11,7 @@ from tests.unit.verification.stored import MERGE, SHARDS
 from unify_grpc.machines import journal, rows
 from unify_grpc.machines.found_by import prefix_key
 from unify_grpc.placement.members import KEY_BYTES, member_of
+from unify_grpc.verification import merge_state, verification
 
 if TYPE_CHECKING:
     from tests.unit.verification.stored import Place, Stores
@@ -259,3 +260,37 @@ def test_search_rows_that_lead_nowhere_are_found(stores: Stores) -> None:
     assert (shard, "found_by") in by_text.found()
     assert (shard, "found_by") in by_trait.found()
     assert (shard, "found_by") in missing.found()
+
+
+def test_a_profile_that_was_founded_at_another_moment_is_found(stores: Stores) -> None:
+    """What tells which of two profiles goes on when they merge is as it was decided."""
+    key = next(
+        key
+        for key, data in sorted(stores.merge.rows.items())
+        if key[:1] == journal.PROFILE and journal.decode_profile(data).order
+    )
+    order = journal.decode_profile(stores.merge.rows[key]).order
+    stores.replace(stores.merge, key, journal.decode_profile, order=order + 1)
+
+    assert (MERGE, "one_profile_per_member") in stores.found()
+
+
+def test_a_binding_that_is_followed_without_end_is_found(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A way that is longer than any is followed does not hold in silence."""
+    places = [stores.place("user_id", each) for each in ("u1", "u2", "u4")]
+    for at, place in enumerate(places):
+        stores.change(place, root=places[at - 1].member)
+    monkeypatch.setattr(verification, "HOPS_MAX", 0)
+
+    assert any("is followed 0 times" in each.text for each in stores.verify().findings)
+
+
+def test_a_profile_that_there_is_no_room_to_keep_is_read_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few members a slice keeps at hand, what holds is not doubted."""
+    monkeypatch.setattr(merge_state, "_MEMBERS_KEPT_MAX", 0)
+
+    assert [] == stores.verify().findings

@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.auditing import MemoryAudit, verify
+from tests.engine.auditing import MemoryAudit, MemoryView, verify
 from tests.unit.verification.stored import MERGE, SHARDS, Stores, sound_stores
-from unify_grpc.machines import rows
+from unify_grpc.machines import journal, rows
+from unify_grpc.machines.history_rows import PLACES_MAX, Place, add_decision, part_key
+from unify_grpc.machines.merge_machine import ROUND_RECORD
+from unify_grpc.machines.tables import Working
+from unify_grpc.storage.memory import MemoryStore
 from unify_grpc.verification import verification
 from unify_grpc.verification.auditors import ControlAuditor, MergeAuditor, ShardAuditor
-from unify_grpc.verification.claims import CONTROL
-from unify_grpc.verification.messages import decode_reply, encode
+from unify_grpc.verification.claims import CONTROL, NamedClaim
+from unify_grpc.verification.messages import (
+    Again,
+    Judge,
+    Judged,
+    Walk,
+    Walked,
+    decode_reply,
+    encode,
+)
 from unify_grpc.verification.verification import Ask, Pause, Verification, parts_of
 
 if TYPE_CHECKING:
@@ -132,3 +144,50 @@ def test_a_part_that_is_behind_is_checked_by_itself() -> None:
     assert {(other.shard, "event_lists")} == {
         (each.part, each.invariant) for each in report.findings
     }
+
+
+def test_parts_stop_when_they_have_done_enough() -> None:
+    """Neither judging nor saying something again goes on for longer than a slice may."""
+    view, auditor = MemoryView(sound_stores().merge), MergeAuditor(SHARDS)
+    judged = auditor.reply(view, Judge([NamedClaim(bytes(16), 1)] * 9, 4))
+    again = auditor.reply(view, Again("rows p", [journal.PROFILE] * 9, 1, 4))
+
+    assert isinstance(judged, Judged)
+    assert isinstance(again, Walked)
+    assert (4, 4) == (judged.done, again.done)
+    assert [0, 1, 2, 3] == [each.index for each in judged.doubts]
+
+
+@pytest.mark.parametrize("work_max", [1, 3])
+def test_what_a_part_did_not_get_to_is_asked_for(work_max: int) -> None:
+    """What is judged and said again a little at a time comes to the same."""
+    stores = damaged()
+    course = Verification(parts_of(SHARDS.shard_count), work_max=work_max, rounds=2)
+
+    assert sorted(stores.verify().findings) == sorted(drive(stores, course)[0].findings)
+
+
+def test_a_history_that_fills_up_between_two_slices_is_counted_once() -> None:
+    """What moves to a row behind the one at hand was met already."""
+    store = MemoryStore()
+    for number in range(1, PLACES_MAX + 1):
+        _decide(store, number)
+    walks, cursor, counted = ["rows h"], b"", 0
+    while walks:
+        asked = Walk(walks, cursor, PLACES_MAX, 1)
+        walked = MergeAuditor(SHARDS).reply(MemoryView(store), asked)
+        assert isinstance(walked, Walked)
+        counted += walked.tallies.get("places", 0)
+        walks, cursor = walked.walks, walked.cursor
+        _decide(store, store.next_number)
+
+    assert PLACES_MAX == counted
+    assert store.get(part_key(bytes(20), 0)) is not None
+
+
+def _decide(store: MemoryStore, number: int) -> None:
+    """Has the history of a profile grow by a decision."""
+    store.append(ROUND_RECORD)
+    working, place = Working(store), Place(number, 0)
+    add_decision(working, bytes(20), place, is_change=True, is_joining=False, dropped_from=())
+    store.publish(working.changes, number)
