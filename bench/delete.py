@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from bench.conversation import Order, Part
+from bench.conversation import Part
 from bench.decided_links import DecidedLinks
 from bench.delete_report import Pair, Slice, print_pairs
 from bench.ledger import Tally
+from bench.orders import order_of
 from bench.parameters import Parameter
 from bench.report import print_line, print_traffic
 from bench.run import judge, started
-from bench.service import ACCESS_TOKEN, ADMIN_TOKEN, WRITE_KEY, BenchFailedError
+from bench.service import ADMIN_TOKEN, BenchFailedError
 from bench.workload import EVEN_SHIFT, ZIPF_SHIFT, Mix
 
 if TYPE_CHECKING:
@@ -54,16 +55,7 @@ def run(values: Mapping[str, int]) -> None:
         deletes=False,
     )
     before, after = (_slice(values, deletes=deletes) for deletes in (True, False))
-    order = Order(
-        seed=values["seed"],
-        streams=values["streams"],
-        parts=(warm_up, *(before, after) * values["pairs"]),
-        batch=values["batch"],
-        window=values["window"],
-        profiles_checked=values["profiles"],
-        write_key=WRITE_KEY,
-        access_token=ACCESS_TOKEN,
-    )
+    order = order_of(values, warm_up, *(before, after) * values["pairs"])
     title = "delete: known traffic before and after an identifier is deleted from a profile"
     with started(title, order, values) as bench:
         bench.warm_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.event_writer import write_event
@@ -28,7 +29,7 @@ class StormShape(NamedTuple):
     members: int
 
 
-class ScriptedStream(Stream):
+class ScriptedStream(Stream, ABC):
     """A stream that follows a script: nothing comes late, nothing twice, and it has an end."""
 
     late_share = 0.0
@@ -55,9 +56,9 @@ class ScriptedStream(Stream):
                 event.external_ids.add(id=value, type=type_, collection="users", encoding="none")
         return tuple(sorted(names, key=rank)), event.SerializeToString()
 
+    @abstractmethod
     def _play(self) -> Iterator[list[Name]]:
         """Yields the identifiers of each event."""
-        raise NotImplementedError
 
 
 class StormStream(ScriptedStream):

@@ -10,13 +10,13 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from bench.conversation import Order, Part
+from bench.conversation import plain_part
 from bench.ledger import Tally
+from bench.orders import order_of
 from bench.outage import Outages
 from bench.parameters import Parameter
 from bench.report import print_line, print_traffic
 from bench.run import judge, started
-from bench.service import ACCESS_TOKEN, WRITE_KEY
 from bench.workload import ZIPF_SHIFT, Mix
 
 if TYPE_CHECKING:
@@ -44,18 +44,10 @@ SHARD: Final = 0
 def run(values: Mapping[str, int]) -> None:
     """Kills a loaded shard again and again; prints how long it was away, and what that was."""
     slices = values["kills"]
-    order = Order(
-        seed=values["seed"],
-        streams=values["streams"],
-        parts=(
-            _part(values["load"], LOAD_MIX),
-            *[_part(values["events"], Mix(values["arrivals"], ZIPF_SHIFT))] * slices,
-        ),
-        batch=values["batch"],
-        window=values["window"],
-        profiles_checked=values["profiles"],
-        write_key=WRITE_KEY,
-        access_token=ACCESS_TOKEN,
+    order = order_of(
+        values,
+        plain_part(values["load"], LOAD_MIX),
+        *[plain_part(values["events"], Mix(values["arrivals"], ZIPF_SHIFT))] * slices,
     )
     title = "recovery: kill -9 of a loaded shard until an append and a read are answered"
     tally, results = Tally(), Counter[str]()
@@ -81,10 +73,6 @@ def run(values: Mapping[str, int]) -> None:
     _print_outages(outages)
     judge(tally, results, checked)
     print_line("checksum", f"{checked.checksum} of {checked.profiles_count} profiles read back")
-
-
-def _part(events: int, mix: Mix) -> Part:
-    return Part(events=events, events_max=events, combinations=0, mix=mix, deletes=False)
 
 
 def _describe(outage: Outage) -> str:

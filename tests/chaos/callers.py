@@ -101,12 +101,17 @@ class Caller(ABC):
 class _Writer(Caller):
     """Writes into the open space."""
 
-    ack = Ack.RESOLVED
-
     def __init__(
-        self, name: str, space: ChaosSpace, ledger: Ledger, findings: Findings, seed: str
+        self,
+        name: str,
+        space: ChaosSpace,
+        ledger: Ledger,
+        findings: Findings,
+        seed: str,
+        ack: Ack = Ack.RESOLVED,
     ) -> None:
         super().__init__(name, findings)
+        self.ack = ack
         self.source = random.Random(f"{seed} {name}")
         self.people = People(self.source, name)
         self.ledger = ledger
@@ -162,8 +167,7 @@ class UnaryWriter(_Writer):
         seed: str,
         ack: Ack = Ack.RESOLVED,
     ) -> None:
-        self.ack = ack
-        super().__init__(name, space, ledger, findings, seed)
+        super().__init__(name, space, ledger, findings, seed, ack)
         self._reader = self.keep(space.reader(PATIENCE))
 
     def step(self) -> None:
@@ -221,8 +225,7 @@ class StreamWriter(_Writer):
         seed: str,
         ack: Ack = Ack.RESOLVED,
     ) -> None:
-        self.ack = ack
-        super().__init__(name, space, ledger, findings, seed)
+        super().__init__(name, space, ledger, findings, seed, ack)
         self._under_way: list[tuple[float, list[Message]]] = []
 
     def step(self) -> None:

@@ -94,6 +94,7 @@ class Gateway(Node):
     waits_for_all_before = True
     promotes_all_again = True
     keeps_account_turn = True
+    holds_accounts_back = True
     asks_earlier_anchors = True
     keeps_to_what_is_held = True
 

@@ -62,8 +62,14 @@ class PromotesSomeAgain(Gateway):
     promotes_all_again = False
 
 
-class PassesTheTurnOn(Gateway):
-    """Lets later accounts' sides go before those of users' sides that were refused."""
+class HoldsOnlyOwn(Gateway):
+    """Stores accounts' sides before those of users' sides before them that were refused."""
+
+    holds_accounts_back = False
+
+
+class PassesTheTurnOn(HoldsOnlyOwn):
+    """Lets those of later batches go, too."""
 
     keeps_account_turn = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -69,9 +70,9 @@ class _OwnCheckpoints(DiskStore):
         except Exception as error:  # noqa: BLE001  handed on, as by the store
             self._failure = error
 
+    @abstractmethod
     def write_rows(self, frozen: dict[bytes, bytes | None]) -> None:
         """Writes the frozen overlay."""
-        raise NotImplementedError
 
     def write_some(
         self, frozen: dict[bytes, bytes | None], keys: Collection[bytes], *, positions: bool

@@ -129,6 +129,11 @@ def place_accounts(gateway: Gateway, call: Call) -> None:
     indexes = call.to_place_accounts
     if indexes is None or (call.has_pairs and not call.has_users_answered()):
         return
+    if call.refused and gateway.holds_accounts_back:
+        # They would come before those of the refused events before them.
+        call.refused |= set(indexes) - call.accounts_placed
+        call.to_place_accounts = None
+        return
     world = gateway.world
     placed = []
     for index in sorted({*indexes, *call.owed} - call.refused - call.accounts_placed):

@@ -11,6 +11,7 @@ from tests.simulation.mutant_spaces import (
     FollowsNoNames,
     ForgetsConfirmed,
     ForgetsEarly,
+    HoldsOnlyOwn,
     PassesTheTurnOn,
     PromotesSomeAgain,
     RulesOfAll,
@@ -71,7 +72,7 @@ SPACE_MUTANTS = (
     Mutant(
         name="refused_waits_for_one_before",
         breaks="what is promoted again comes behind all that was sent before it",
-        seed=1141,
+        seed=11,
         parts=Parts(gateway=WaitsForOneBefore),
         plan=draw_racing,
     ),
@@ -80,6 +81,12 @@ SPACE_MUTANTS = (
         breaks="an event whose batch waited for a refused question is stored",
         seed=8,
         parts=Parts(gateway=PromotesSomeAgain),
+    ),
+    Mutant(
+        name="accounts_before_refused",
+        breaks="of a batch, an account's side comes behind those of the events before it",
+        seed=1029274,
+        parts=Parts(gateway=HoldsOnlyOwn),
     ),
     Mutant(
         name="account_turn_passed_on",

@@ -156,25 +156,21 @@ class SideStoring:
         if run.has_pairs or run.owes:
             for side in run.owed_sides():
                 self.under_way.add((self._shard_map.shard_of(side.member), side.position))
-            if not stale:
-                self._hand_over(run, USERS, places.user_links, handed)
-            rest = [index for index in indexes if index not in stale]
-            sent = await self._send_accounts(run, rest, places, is_last=not stale)
+            if stale:
+                # Accounts' sides would come before those of the refused events before them.
+                return sorted(stale.union(indexes))
+            self._hand_over(run, USERS, places.user_links, handed)
+            sent = await self._send_accounts(run, indexes, places)
             stale.update(await self._answers(sent, run.stored))
         return sorted(stale)
 
-    async def _send_accounts(
-        self, run: Run, indexes: Sequence[int], places: Places, *, is_last: bool = True
-    ) -> _Calls:
-        """Sends accounts' sides after those of earlier batches.
-
-        Later ones may follow then, unless users' sides were refused whose accounts' come again.
-        """
+    async def _send_accounts(self, run: Run, indexes: Sequence[int], places: Places) -> _Calls:
+        """Sends accounts' sides after those of earlier batches; later ones may follow then."""
         turn = places.account_sides
         if turn is not None:
             await turn.come()
         calls = self._send(run, run.account_sides(indexes))
-        if turn is not None and is_last:
+        if turn is not None:
             turn.pass_on()
         return calls
 

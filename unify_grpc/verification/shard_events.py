@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,7 @@ class _State(msgspec.Struct, array_like=True):
 _decode_state = msgspec.msgpack.Decoder(_State).decode
 
 
-class _FrameWalk:
+class _FrameWalk(ABC):
     """Goes through stored events, some of a record at a time."""
 
     name = ""
@@ -101,10 +102,11 @@ class _FrameWalk:
                 state.index = index + 1
                 return
 
+    @abstractmethod
     def _concerns(self, frame: Frame) -> bool:
         """Whether anything has to follow from an event."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _event(self, slice_: Slice, position: int, frame: Frame, keys: list[bytes]) -> None:
         """Checks an event; behind its own keys stands what follows them in the frame."""
 

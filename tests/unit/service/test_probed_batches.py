@@ -141,18 +141,7 @@ async def test_accounts_of_what_was_refused_are_not_overtaken() -> None:
     """A later batch's accounts wait for those whose users' sides are promoted again."""
     backend = MachineBackend()
     gateway, turns = Gateway(backend), Turns()
-    refused, taken = (
-        next(each for each in users if gateway.shard_of("users", f"user_id:{each}") == shard)
-        for shard, users in ((0, list("abcdefgh")), (1, list("ijklmnop")))
-    )
-    accounts = [f"g{number}" for number in range(100)]
-    account = next(
-        each for each in accounts if gateway.shard_of("accounts", f"group_id:{each}") == 2
-    )
-    await gateway.send(group("types", taken, account))  # they are met with it
-    backend.appends.clear()
-    backend.service.space = after_a_change(backend.service.space, {}, {})
-    show_rules(backend, 0)
+    refused, taken, account = await one_shard_renewed(gateway)
     held = backend.holding["first/user"] = asyncio.Event()
     sending = [
         asyncio.create_task(gateway.send(group(name, user, account), turns=turns))
@@ -166,6 +155,46 @@ async def test_accounts_of_what_was_refused_are_not_overtaken() -> None:
 
     assert ["first/account", "second/account"] == list(dict.fromkeys(stored))
     await gateway.settle()
+
+
+async def test_accounts_of_what_was_refused_are_not_overtaken_in_their_batch() -> None:
+    """Those of a batch's later events wait, too, stored though their users' sides are."""
+    gateway = Gateway(MachineBackend())
+    backend = gateway.backend
+    refused, taken, account = await one_shard_renewed(gateway)
+    alone = {"type": "group", "messageId": "third", "groupId": account}
+    outcomes = await gateway.send(
+        group("first", refused, account), group("second", taken, account), alone
+    )
+    stored = [name for call in backend.appends for name in call if not name.endswith("/user")]
+
+    assert [None] * 3 == [each.rejection for each in outcomes]
+    assert [False] * 3 == [each.is_duplicate for each in outcomes]
+    assert ["first/account", "second/account", "third/account"] == list(dict.fromkeys(stored))
+    assert 0 == backend.owed_count()
+    await gateway.settle()
+
+
+async def one_shard_renewed(gateway: Gateway) -> tuple[str, str, str]:
+    """Changes the rules, and shows them to shard 0 alone.
+
+    Returns:
+        A user of that shard, one of another shard, and an account of a third.
+    """
+    backend = gateway.backend
+    refused, taken = (
+        next(each for each in users if gateway.shard_of("users", f"user_id:{each}") == shard)
+        for shard, users in ((0, list("abcdefgh")), (1, list("ijklmnop")))
+    )
+    accounts = [f"g{number}" for number in range(100)]
+    account = next(
+        each for each in accounts if gateway.shard_of("accounts", f"group_id:{each}") == 2
+    )
+    await gateway.send(group("types", taken, account))  # they are met with it
+    backend.appends.clear()
+    backend.service.space = after_a_change(backend.service.space, {}, {})
+    show_rules(backend, 0)
+    return refused, taken, account
 
 
 def show_rules(backend: MachineBackend, shard: int) -> None:
