@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from unify_client import EventStatus, Outcome, UnifyClient, group, identify, track
 
-from tests.integration.service import ACCESS_TOKEN, ADMIN_TOKEN, WRITE_KEY, Service
+from tests.integration.service import ACCESS_TOKEN, ADMIN_TOKEN, WRITE_KEY, Service, descendants
 from tests.integration.waiting import eventually
 from unify_grpc._pb.unify.v1 import (
     ingest_service_pb2,
@@ -27,7 +28,6 @@ from unify_grpc._pb.unify.v1 import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from unify_client import Event
 
@@ -178,6 +178,17 @@ def test_health_and_reflection_need_no_key(service: Service) -> None:
     assert {
         f"unify.v1.{name}Service" for name in ("Ingest", "Profile", "Space", "Operations")
     } <= names
+
+
+def test_of_ray_only_what_is_needed_runs(service: Service) -> None:
+    """No autoscaler, dashboard server or log monitor: they cost every start and a lot of memory."""
+    commands = [
+        Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ")
+        for number in descendants(service.pid)
+    ]
+    assert any(b"raylet" in each for each in commands)
+    for unneeded in (b"/monitor.py", b"dashboard.py", b"log_monitor.py"):
+        assert not any(unneeded in each for each in commands), unneeded
 
 
 def test_every_call_leaves_one_line_of_log(service: Service) -> None:
