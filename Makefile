@@ -48,12 +48,12 @@ protos: $(BUF)
 	$(BUF) format --diff --exit-code protos
 endif
 
-# A file stays with one worker, whose service its tests share. A service takes two cores itself, so
-# more workers are for a machine with many.
+# A file stays with one worker, and long ones do not come last. A service takes two cores by itself:
+# more workers are for machines with many.
 TEST_WORKERS ?= 2
 
 pytest: setup
-	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Goes on where it was stopped, by ^C too, and counts in .chaos/; --report instead says how many.
 CHAOS_MINUTES ?= 10

@@ -83,8 +83,8 @@ def start_ray(settings: Settings, directory: Path) -> str:
 def _only_needed_processes(*, log_monitor: bool) -> Iterator[None]:
     """Lets Ray start without its autoscaler, its dashboard's server and, perhaps, its log monitor.
 
-    Nothing here uses them, they take a third of the CPU time of a start and 175 MB, and `ray.init` has
-    no option for it. A test looks that they are not there with the version of Ray that is pinned.
+    Nothing here uses them, they take 175 MB and a third of the CPU time of a start, and `ray.init`
+    has no option for it. A test sees to it that the pinned version of Ray starts none of them.
     """
     unneeded = ["start_monitor", "start_api_server"] + ["start_log_monitor"] * (not log_monitor)
     kept = {name: getattr(Node, name) for name in unneeded}

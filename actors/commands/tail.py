@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -42,12 +43,14 @@ def tail(
     with (
         # How a tail is meant to end.
         suppress(KeyboardInterrupt),
+        # An interrupt that meets gRPC's C code may be lost, so this thread never is in there. The
+        # client is closed first, which ends what the other thread waits for.
+        ThreadPoolExecutor(1) as reader,
         asked.client(space, patience_s=PATIENCE_S) as client,
-        closing(
-            client.tail_events(types=types, source_ids=source_ids, resume_token=resume_token)
-        ) as events,
     ):
-        for tailed in events:
+        events = client.tail_events(types=types, source_ids=source_ids, resume_token=resume_token)
+        while True:
+            tailed = reader.submit(next, events).result()
             if asked.is_json:
                 print_json_line(tailed)
             else:

@@ -49,10 +49,12 @@ def test_only_the_process_that_was_meant_is_killed() -> None:
 
 
 def test_nobody_else_is_a_victim() -> None:
-    """This process has started no part of a service, so there is nobody to kill but itself."""
-    found = {target: victims_of(os.getpid(), target) for target in Target}
+    """Of a process that has started no part of a service there is nobody to kill but itself."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alone:
+        found = {target: victims_of(alone.pid, target) for target in Target}
+        alone.kill()
 
-    assert [os.getpid()] == [each.number for each in found[Target.SERVICE]]
+    assert [alone.pid] == [each.number for each in found[Target.SERVICE]]
     for target in {*Target} - {Target.SERVICE, Target.EVERYTHING}:
         assert [] == found[target]
 

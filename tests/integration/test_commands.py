@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -218,11 +218,7 @@ def test_a_tail_shows_events_as_they_come(service: Service, unify: Unify) -> Non
             line = json.loads(process.stdout.readline())
             paid += [line] if line["event"]["name"] == "Paid" else []
         process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        if process.poll() is None:  # an interrupt may be lost in gRPC's C code: press again
-            process.send_signal(signal.SIGINT)
-        assert (0, "") == (process.wait(10), process.stderr.read())
+        assert (0, "") == (process.wait(30), process.stderr.read())
 
     assert "Waited" == seen["event"]["name"]
     assert ["p0", "p1", "p2"] == [line["event"]["message_id"] for line in paid]

@@ -177,6 +177,10 @@ def test_violations_hold_every_refusal_and_drop(
         )
         writer.ingest([identify(user_id="u2", message_id="two")])
         writer.ingest([identify(user_id="u2", anonymous_id="a1", message_id="apart")])
+    eventually(
+        lambda: "apart" == all_violations(stubs, space.reading)[0].event.message_id,
+        "what a link left out is listed",
+    )
     found = all_violations(stubs, space.reading, page_size=2)
     by_id = {each.event.message_id: each for each in found}
 
