@@ -11,7 +11,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from selectors import EVENT_READ, DefaultSelector
-from signal import ITIMER_REAL, SIGALRM, setitimer, signal
+from signal import ITIMER_PROF, SIGPROF, setitimer, signal
 from time import process_time
 from typing import IO, TYPE_CHECKING
 
@@ -35,7 +35,7 @@ MINIMISED_MAX = 3
 
 
 SCHEDULE_S_MAX = 120
-"""After which a schedule that takes milliseconds never ends."""
+"""Of a CPU, however busy the machine; a schedule takes milliseconds."""
 
 
 class EndlessError(Violation):
@@ -118,18 +118,18 @@ def work(commit: str, run: Callable[[int], World] = run_seed, parts: Supply = No
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """Has whatever runs in the main thread break off after a time; `EndlessError`."""
+    """Breaks off what runs in the main thread after so much time of a CPU; `EndlessError`."""
 
     def break_off(*_: object) -> None:
-        raise EndlessError(f"does not end in {seconds} s")
+        raise EndlessError(f"does not end in {seconds} s of a CPU")
 
-    before = signal(SIGALRM, break_off)
-    setitimer(ITIMER_REAL, seconds)
+    before = signal(SIGPROF, break_off)
+    setitimer(ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        setitimer(ITIMER_REAL, 0)
-        signal(SIGALRM, before)
+        setitimer(ITIMER_PROF, 0)
+        signal(SIGPROF, before)
 
 
 class Worker:
