@@ -332,7 +332,7 @@ def _names_shown(world: World) -> list[bytes]:
     return [
         world.control.key(identifier)
         for identifier, messages in world.ledger.shown.items()
-        if present(identifier) in messages.values()
+        if any(kept.lives[identifier] == present(identifier) for kept in messages.values())
     ]
 
 

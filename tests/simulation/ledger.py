@@ -62,8 +62,10 @@ class Ledger:
         """The lives that the identifiers of a message were in when it was first sent."""
         self.floors: dict[MessageKey, dict[Identifier, int]] = {}
         """The same, as far as deletions had been answered."""
-        self.shown: dict[Identifier, dict[MessageKey, int]] = {}
-        """Messages that a read through the identifier has to show from now on, in that life."""
+        self.shown: dict[Identifier, dict[MessageKey, Kept]] = {}
+        """Messages that a read through the identifier has to show from now on, in that life; as
+        they were kept then, for one that takes effect again may be kept with less.
+        """
         self.kept: dict[MessageKey, Kept] = {}
         """What was told of events that were kept with identifiers."""
         self.deletions = DeletionBooks(world)
@@ -90,9 +92,9 @@ class Ledger:
     def check_shown(self) -> None:
         """Checks that everything that was told shows at this moment, wherever it has to."""
         for identifier, messages in self.shown.items():
-            for key, life in messages.items():
-                if life == self.deletions.life(identifier):
-                    self._check_shows(identifier, key, self.kept[key])
+            for key, kept in messages.items():
+                if kept.lives[identifier] == self.deletions.life(identifier):
+                    self._check_shows(identifier, key, kept)
 
     def acked(self, attempt: Attempt, sides: list[list[AckedSide]]) -> None:
         """Notes what a gateway answers, and checks at once that it is true."""
@@ -152,7 +154,7 @@ class Ledger:
         self.kept[key] = Kept(kept, {each: lives.get(each, 0) for each in kept}, side.root)
         for identifier, life in self.kept[key].lives.items():
             if life == self.deletions.life(identifier):
-                self.shown.setdefault(identifier, {})[key] = life
+                self.shown.setdefault(identifier, {})[key] = self.kept[key]
                 self._check_shows(identifier, key, self.kept[key])
 
     def _check_shows(self, identifier: Identifier, key: MessageKey, kept: Kept) -> None:

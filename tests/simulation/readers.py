@@ -73,8 +73,11 @@ class Reader(Node):
             self.key, self.identifier = world.rng.choice(list(ledger.roots)), None
         self.name_life = self._present_life()
         if self.identifier is not None:
-            shown = ledger.shown[self.identifier].items()
-            self.must_show = [message for message, life in shown if life == self.name_life]
+            self.must_show = [
+                message
+                for message, kept in ledger.shown[self.identifier].items()
+                if kept.lives[self.identifier] == self.name_life
+            ]
         if self.lists_events:
             self.reading = list_events(
                 world.shard_map, world.control.space, self.key, WHOLE_HISTORY
