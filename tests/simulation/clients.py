@@ -48,6 +48,8 @@ class Client(Caller):
         """By request, the events that were acked first."""
         self.repeats_all = False
         """Whether everything was sent and acked, and is sent again."""
+        self.refused: set[int] = set()
+        """Requests that are not sent again then, for nothing of them is stored."""
 
     @property
     def is_done(self) -> bool:
@@ -84,6 +86,7 @@ class Client(Caller):
         for request, acked in list(self.acked_as.items()):
             events = tuple(each for each in acked if self.world.ledger.is_told(each))
             if not events:
+                self.refused.add(request)
                 continue
             self.requests[request] = self.requests[request]._replace(events=events)
             self.unacked[request] = self.world.step
@@ -106,7 +109,9 @@ class UnaryClient(Client):
             if impatient or self.is_overdue() or rng.random() < 0.02:
                 self._send(next(iter(self.unacked)), altered=rng.random() < 0.1)
         elif self.next_request and rng.random() < 0.1:
-            self._send(rng.randrange(self.next_request), altered=rng.random() < 0.2)
+            request, altered = rng.randrange(self.next_request), rng.random() < 0.2
+            if request not in self.refused:
+                self._send(request, altered=altered)
         elif self.next_request < len(self.requests):
             self.next_request += 1
             self._send(self.next_request - 1, altered=False)
