@@ -21,6 +21,7 @@ from tests.simulation.deleters import DeletingCaller
 from tests.simulation.deleting import DeleteRequest, told_request
 from tests.simulation.gateway import Attempt, Gateway
 from tests.simulation.hardware_plan import SOUND, calmer
+from tests.simulation.ledger import Kept
 from tests.simulation.plan import CALM, CLIENT_PATIENCE_STEPS, Plan, draw_plain
 from tests.simulation.violation import require
 from tests.simulation.world import Parts, World
@@ -151,10 +152,10 @@ class CaseGateway(Gateway):
         if side.is_duplicate:
             return  # Stored with other identifiers perhaps.
         dropped = {(type_, value) for type_, value, _ in side.drops}
-        for each in framed.identifiers:
-            if (each.type, each.value) not in dropped:
-                messages = ledger.shown.setdefault(each, {})
-                messages[side.anchor, message_id] = ledger.deletions.life(each)
+        kept = [each for each in framed.identifiers if (each.type, each.value) not in dropped]
+        shown = Kept(kept, {each: ledger.deletions.life(each) for each in kept}, side.root)
+        for each in kept:
+            ledger.shown.setdefault(each, {})[side.anchor, message_id] = shown
 
 
 class CaseClient(Caller):
