@@ -29,6 +29,7 @@ def main() -> None:
 @main.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where all data is.")
 @click.option("--grpc-port", type=int, help="Port for gRPC; 0 picks a free one.")
+@click.option("--http-port", type=int, help="Port for HTTP; 0 picks a free one.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--shards", type=int, help="Of a new data directory; the number of cores if not set.")
 @click.option("--gateways", type=int, help="Processes that take calls, on one port.")

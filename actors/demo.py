@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from unify_client import Event, EventResult, IdentityExplanation, Profile, ProfileLink
 
+    from actors.gateways import Gateways
+
 SHARDS = 2
 WIDTH_MIN = 110
 
@@ -131,18 +133,20 @@ async def run_demo(*, is_kept: bool) -> int:
         settings = Settings(
             data_dir=Path(directory) / "data",
             grpc_port=0,
+            http_port=0,
             dev=True,
             shards=SHARDS,
             log_level="warning",
         )
 
-        async def ready(port: int) -> None:
-            address = f"127.0.0.1:{port}"
+        async def ready(gateways: Gateways) -> None:
+            address = f"127.0.0.1:{gateways.port}"
             console.print(f"Ready after {time.monotonic() - started:.1f} s on {address}.\n")
             await _show(console, address)
             if is_kept:
-                console.print(f"Staying up on {address} with write key {DEV_WRITE_KEY} and access")
-                console.print(f"token {DEV_ACCESS_TOKEN}, until interrupted.")
+                http = f"http://127.0.0.1:{gateways.http_port}"
+                console.print(f"Staying up on {address} and {http} with write key {DEV_WRITE_KEY}")
+                console.print(f"and access token {DEV_ACCESS_TOKEN}, until interrupted.")
                 stopping = asyncio.Event()
                 asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopping.set)
                 await stopping.wait()

@@ -25,6 +25,8 @@ from actors.cluster import DEV_ACCESS_TOKEN, DEV_ADMIN_TOKEN, DEV_WRITE_KEY
 from actors.hosting import EXIT_CODE
 from actors.ray_backend import RayBackend
 from actors.ray_host import start_ray
+from unify_grpc.http.edge import edge_of
+from unify_grpc.http.server import HttpServer
 from unify_grpc.placement.slots import ShardMap
 from unify_grpc.service.backend import Backend
 from unify_grpc.service.server import Gateway
@@ -62,15 +64,19 @@ def _to_path(kind: type, value: Any) -> Path:
     return Path(value)
 
 
-def make_gateway(backend: Backend, settings: Settings, own_port: int = 0) -> Gateway:
-    """Returns a gateway that is yet to be started, in a process set up for serving."""
+def make_gateway(
+    backend: Backend, settings: Settings, own_port: int = 0
+) -> tuple[Gateway, HttpServer]:
+    """Returns a gateway yet to be started, and its HTTP side, in a process set up for serving."""
     refused = () if settings.dev else (DEV_WRITE_KEY, DEV_ACCESS_TOKEN, DEV_ADMIN_TOKEN)
     gateway = Gateway(backend, settings, refused, own_port)
+    http = HttpServer(edge_of(gateway))
+    gateway.add_front(http)
     # What lives now lives on; collecting it again and again would cost every batch.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    return gateway
+    return gateway, http
 
 
 async def _serve(order: GatewayOrder, report: FileIO) -> None:
@@ -80,7 +86,7 @@ async def _serve(order: GatewayOrder, report: FileIO) -> None:
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     backend = RayBackend(ShardMap(settings.shards), settings)
-    gateway = make_gateway(backend, settings, order.own_port)
+    gateway, _ = make_gateway(backend, settings, order.own_port)
     await gateway.start()
     log = get_logger("service")
     log.info("gateway_started")

@@ -38,14 +38,16 @@ class Gateways:
         """
         self.port = settings.grpc_port
         """The port that all serve, once the context is open."""
+        self.http_port = settings.http_port
+        """The same of HTTP."""
         self.own_ports: list[int] = []
         """By gateway, with the setting `gateway_ports`."""
         self._held: list[HeldPort] = []
         if settings.shares_ports:
             self._hold(settings)
-        settings = replace(settings, grpc_port=self.port)
+        settings = replace(settings, grpc_port=self.port, http_port=self.http_port)
         own_ports = self.own_ports or [0] * settings.gateways
-        self._first = make_gateway(cluster.backend(), settings, own_ports[0])
+        self._first, self._http = make_gateway(cluster.backend(), settings, own_ports[0])
         handed_on = replace(
             settings,
             data_dir=settings.data_dir.absolute(),
@@ -64,10 +66,12 @@ class Gateways:
         try:
             self._held.append(HeldPort(settings.host, settings.grpc_port))
             self.port = self._held[0].number
+            self._held.append(HeldPort(settings.host, settings.http_port))
+            self.http_port = self._held[1].number
             if settings.gateway_ports:
                 for _ in range(settings.gateways):
                     self._held.append(HeldPort(settings.host, 0))
-                self.own_ports = [each.number for each in self._held[1:]]
+                self.own_ports = [each.number for each in self._held[2:]]
         except OSError:
             self._release()
             raise
@@ -85,6 +89,7 @@ class Gateways:
         starts = asyncio.gather(*(each.start() for each in self._further))
         try:
             self.port = await self._first.start()
+            self.http_port = self._http.port
             await starts
         except BaseException:
             starts.cancel()

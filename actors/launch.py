@@ -42,12 +42,14 @@ def check_settings(settings: Settings) -> None:
         )
 
 
-async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | None = None) -> None:
+async def serve(
+    settings: Settings, ready: Callable[[Gateways], Awaitable[None]] | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Args:
         settings: checked with `check_settings`.
-        ready: called with the port once calls are taken; the service stops when it returns.
+        ready: called with the gateways once calls are taken; the service stops when it returns.
 
     Raises:
         OSError: a port cannot be had, or a gateway does not start.
@@ -58,6 +60,7 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
     loop = asyncio.get_running_loop()
     # Whoever cannot have the port is told so before anything is made or started.
     HeldPort(settings.host, settings.grpc_port).close()
+    HeldPort(settings.host, settings.http_port).close()
     cluster = await loop.run_in_executor(None, Cluster, settings, _show_admin_token)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +69,7 @@ async def serve(settings: Settings, ready: Callable[[int], Awaitable[None]] | No
     try:
         async with Gateways(cluster, settings) as gateways:
             if ready is not None:
-                await ready(gateways.port)
+                await ready(gateways)
             else:
                 _announce(gateways, settings.host)
                 await stopping.wait()
@@ -85,7 +88,8 @@ def _show_admin_token(token: str) -> None:
 def _announce(gateways: Gateways, host: str) -> None:
     """Prints the one line that says where."""
     own = [f"grpc://{host}:{port}" for port in gateways.own_ports]
-    line = [f"unify is ready: grpc://{host}:{gateways.port}", *(["gateways:", *own] if own else [])]
+    line = [f"unify is ready: grpc://{host}:{gateways.port} http://{host}:{gateways.http_port}"]
+    line += ["gateways:", *own] if own else []
     sys.stdout.write(" ".join(line) + "\n")
     sys.stdout.flush()
 

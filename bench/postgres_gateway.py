@@ -25,7 +25,7 @@ async def serve(socket_dir: str, lanes: int) -> None:
     await first.close()
     backend = await PostgresBackend.connected(socket_dir, lanes)
     # It has no more of a `Backend` than the bench's calls reach.
-    gateway = make_gateway(cast("Any", backend), Settings(dev=True, grpc_port=0))
+    gateway, _ = make_gateway(cast("Any", backend), Settings(dev=True, grpc_port=0, http_port=0))
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     port = await gateway.start()

@@ -98,7 +98,7 @@ class Service:
         while time.monotonic() < give_up:
             for line in self._output.read_text().splitlines():
                 if line.startswith(_READY):
-                    return line.removeprefix(_READY)
+                    return line.removeprefix(_READY).split()[0]
             self.check_alive()
             time.sleep(_POLL_S)
         raise BenchFailedError(f"the service was not ready within {START_TIMEOUT_S:.0f} s")
@@ -115,7 +115,7 @@ class Service:
         """Returns what starts it."""
         return [
             *(sys.executable, "-m", "actors.command_line", "serve", "--dev"),
-            *("--data-dir", str(self.data_dir), "--grpc-port", "0"),
+            *("--data-dir", str(self.data_dir), "--grpc-port", "0", "--http-port", "0"),
             *("--shards", str(shards), "--log-level", log_level),
         ]
 

@@ -31,6 +31,8 @@ class Settings:
     """Address to listen on; one that is not loopback needs `plaintext`."""
     grpc_port: int = 50051
     """0 picks a free one."""
+    http_port: int = 8080
+    """0 picks a free one."""
     shards: int = 0
     """0: the recorded number, or for a new directory the number of cores, at least 2."""
     gateways: int = 1
@@ -58,7 +60,15 @@ class Settings:
     object_store_bytes: int = 256 << 20
     """Of Ray, which carries batches above 100 KB."""
     calls_concurrent_max: int = 1024
-    """RPCs at a time, per gateway; more are refused with RESOURCE_EXHAUSTED."""
+    """RPCs at a time, per gateway, and as many calls over HTTP; more are refused at once."""
+    space_reads_per_s: int = 100
+    """Profile API calls of a space, over HTTP, at all gateways together; 0: no limit."""
+    key_reads_per_s: int = 0
+    """The same of each of its tokens."""
+    space_writes_per_s: int = 0
+    """Events of a space, over HTTP, at all gateways together; 0: no limit."""
+    key_writes_per_s: int = 0
+    """The same of each of its write keys."""
     queue_events_max: int = 20_000
     """Events waiting for one shard, per gateway; more are refused with RESOURCE_EXHAUSTED."""
     stream_window_max: int = 8
@@ -85,6 +95,15 @@ class Settings:
                     f"gateways must be 1 to {GATEWAYS_MAX}",
                 ),
                 (not 0 <= self.grpc_port < 1 << 16, "grpc_port must be 0 to 65535"),
+                (not 0 <= self.http_port < 1 << 16, "http_port must be 0 to 65535"),
+                (
+                    bool(self.http_port) and self.http_port == self.grpc_port,
+                    "http_port and grpc_port must not be the same",
+                ),
+                (self.space_reads_per_s < 0, "space_reads_per_s must not be negative"),
+                (self.key_reads_per_s < 0, "key_reads_per_s must not be negative"),
+                (self.space_writes_per_s < 0, "space_writes_per_s must not be negative"),
+                (self.key_writes_per_s < 0, "key_writes_per_s must not be negative"),
                 (self.stream_window_max < 1, "stream_window_max must be at least 1"),
                 (self.queue_events_max < 1, "queue_events_max must be at least 1"),
                 (self.calls_concurrent_max < 1, "calls_concurrent_max must be at least 1"),

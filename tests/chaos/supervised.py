@@ -41,7 +41,7 @@ class Supervised:
         self.starts_count = 0
         self.service = Service(
             data_dir,
-            *("--grpc-port", self.address.rpartition(":")[2]),
+            *("--grpc-port", self.address.rpartition(":")[2], "--http-port", "0"),
             *("--shards", str(shards)),
             gateways=gateways,
             checkpoint_overlay_bytes_max=48 << 10,

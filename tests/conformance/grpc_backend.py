@@ -53,6 +53,7 @@ class GrpcBackend:
         assert space.access_token is not None
         self._writer = UnifyClient(address, key=space.write_key)
         self._reader = UnifyClient(address, key=space.access_token)
+        self.write_key: str = space.write_key
         self._space = space.space.space_id
         self._owner = UnifyClient(address, key=ADMIN_TOKEN, space=self._space)
         self._document = rules
@@ -68,7 +69,7 @@ class GrpcBackend:
 
     def send(self, event: dict[str, Any]) -> Result:
         """Sends one Segment message, acknowledged RESOLVED."""
-        self._remember(event)
+        self.remember(event)
         result: EventResult = self._writer.ingest([to_wire(event)])[0]
         drops = [
             (d.identifier.collection, d.identifier.type, d.identifier.value, d.reason.name)
@@ -82,7 +83,7 @@ class GrpcBackend:
             result.segment_id or result.account_segment_id,
         )
 
-    def _remember(self, event: dict[str, Any]) -> None:
+    def remember(self, event: dict[str, Any]) -> None:
         """Notes which identifiers the event could have brought in."""
         try:
             promotion = promote(from_segment_message(event), self._rules)

@@ -20,7 +20,7 @@ WRITE_KEY = "dev_write_key"
 ACCESS_TOKEN = "dev_access_token"
 ADMIN_TOKEN = "dev_admin_token"
 URL = re.compile(r"grpc://(\S+)")
-READY = re.compile(r"unify is ready: grpc://(\S+)")
+READY = re.compile(r"unify is ready: grpc://(\S+) (http://\S+)")
 START_S = 60.0
 STOP_S = 40.0
 
@@ -36,6 +36,8 @@ class Service:
         self.is_dev = is_dev
         self.settings = {f"UNIFY_{name.upper()}": str(value) for name, value in settings.items()}
         self.address = ""
+        self.http_url = ""
+        """Where HTTP is served, with the scheme."""
         self.gateway_addresses: list[str] = []
         """Of each gateway by itself, with the setting `gateway_ports`."""
         self.wrapper: list[str] = []
@@ -70,7 +72,8 @@ class Service:
         """Starts the service and waits for nothing."""
         command = [*self.wrapper, sys.executable, "-m", "actors.command_line", "serve"]
         command += ["--dev"] if self.is_dev else []
-        command += ["--data-dir", str(self.data_dir), "--grpc-port", "0", *self.flags]
+        command += ["--data-dir", str(self.data_dir), "--grpc-port", "0"]
+        command += ["--http-port", "0", *self.flags]
         paths = [str(ROOT), str(ROOT / "clients/python")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self.settings}
         with self.log_path.open("a") as log:
@@ -93,7 +96,7 @@ class Service:
         watchdog.start()
         for line in self._process.stdout:
             if found := READY.search(line):
-                self.address = found[1]
+                self.address, self.http_url = found[1], found[2]
                 self.gateway_addresses = URL.findall(line)[1:]
                 break
         watchdog.cancel()

@@ -79,7 +79,8 @@ def open_deployment(directory: Path) -> Any:
 
 def refusal(directory: Path, *flags: str) -> str:
     """Returns what `unify serve` says when it does not start, which has to be one line."""
-    arguments = ["serve", "--data-dir", str(directory), "--grpc-port", "0", *flags]
+    arguments = ["serve", "--data-dir", str(directory), "--grpc-port", "0"]
+    arguments += ["--http-port", "0", *flags]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == REFUSED, result.output
     lines = result.output.strip().splitlines()
@@ -235,14 +236,22 @@ def test_an_older_copy_of_one_store_is_refused(data: Path, tmp_path: Path) -> No
     assert "is older than when it was last served" in refusal(data)
 
 
-def test_a_taken_port_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", ["--grpc-port", "--http-port"])
+def test_a_taken_port_is_refused_before_anything_is_made(flag: str, tmp_path: Path) -> None:
     """A start that cannot serve makes no deployment, whose admin token nobody would be shown."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refusal(tmp_path / "new", "--grpc-port", str(port))
+        said = refusal(tmp_path / "new", flag, str(port))
 
     assert f"the port {port} of 127.0.0.1 is taken" in said
     assert not (tmp_path / "new").exists()
+
+
+def test_one_port_for_both_is_refused(tmp_path: Path) -> None:
+    """HTTP and gRPC each have their own."""
+    said = refusal(tmp_path / "new", "--grpc-port", "9876", "--http-port", "9876")
+
+    assert "http_port and grpc_port must not be the same" in said
 
 
 @pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])

@@ -73,7 +73,7 @@ def test_a_stopped_service_comes_back_as_it_was(tmp_path: Path) -> None:
     refused = subprocess.run(
         [
             *(sys.executable, "-m", "actors.command_line", "serve", "--dev", "--shards", "3"),
-            *("--data-dir", str(tmp_path / "data"), "--grpc-port", "0"),
+            *("--data-dir", str(tmp_path / "data"), "--grpc-port", "0", "--http-port", "0"),
         ],
         capture_output=True,
         text=True,

@@ -92,6 +92,13 @@ class Body(msgspec.Struct, array_like=True):
     sent_at_us: int | None = None
 
 
+class FullBody(Body):
+    """A body of a caller that said more than events have fields for; decodes as a `Body`, too."""
+
+    rest: bytes = b""
+    """The other keys of the message, with their values, as the text of a JSON object."""
+
+
 encode_body = msgspec.msgpack.Encoder().encode
 decode_body = msgspec.msgpack.Decoder(Body).decode
 

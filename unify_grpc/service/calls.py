@@ -255,7 +255,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             _text(metadata.get("authorization")), _text(metadata.get("unify-space"))
         )
         call.directory = self._directory
-        _check_scope(call.caller, SCOPES[name])
+        check_scope(call.caller, SCOPES[name])
         if name in NOT_BUILT:
             raise NotBuiltError
         remaining = context.time_remaining()
@@ -341,7 +341,8 @@ def check_readable(request: object) -> None:
         raise RequestInvalidError([("", "the message is not of the method's request type")])
 
 
-def _check_scope(caller: Caller, needed: str) -> None:
+def check_scope(caller: Caller, needed: str) -> None:
+    """Refuses a caller whose key or token does not allow what is needed (`ScopeMissingError`)."""
     kind = caller.credential.kind
     if needed == INGEST:
         allowed = kind == WRITE_KEY

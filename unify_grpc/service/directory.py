@@ -199,6 +199,11 @@ class SpaceDirectory:
 
     # -- questions --------------------------------------------------------------------------
 
+    @property
+    def is_current(self) -> bool:
+        """Whether callers can be let in by what is known here."""
+        return self._revision > 0 and self._clock() <= self._good_until
+
     def spaces(self, after: int = 0) -> list[Space]:
         """Returns the spaces with numbers above one, the oldest first."""
         return [space for number, space in self._spaces.items() if number > after]

@@ -17,6 +17,11 @@ class Draining:
         """From now on new calls are refused, and streams take no further batches."""
         self._event.set()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether draining has started."""
+        return self._event.is_set()
+
     async def wait(self) -> None:
         """Returns when draining starts."""
         await self._event.wait()

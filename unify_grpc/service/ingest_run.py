@@ -155,8 +155,8 @@ class Run:
             self._promote(index, each)
 
     def indexes(self) -> list[int]:
-        """Returns the events that have something to store."""
-        return [index for index, framed in self.framed.items() if framed.sides]
+        """Returns the events that have something to store, in their order."""
+        return sorted([index for index, framed in self.framed.items() if framed.sides])
 
     @property
     def unmet_types(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """From a request's events to what became of each: promote, store, link, answer.
 
-The edges (gRPC, later HTTP) turn what they receive into `Incoming` events and the `EventOutcome`s
+The edges (gRPC, HTTP) turn what they receive into `Incoming` events and the `EventOutcome`s
 back; between the two nothing knows of a protocol.
 """
 
@@ -53,6 +53,11 @@ class Ingestor:
         self._framings: dict[int, PlainFraming] = {}
         self._stamp_us = 0
         self._background: set[asyncio.Task[object]] = set()
+
+    @property
+    def queued_events(self) -> int:
+        """How many events wait for all shards."""
+        return sum(sender.queued_events for sender in self._senders)
 
     def take_stamps(self, count: int) -> int:
         """Returns the first of `count` stamps, one after another from the microsecond of receipt.

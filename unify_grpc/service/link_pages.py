@@ -9,7 +9,7 @@ from unify_grpc.identity.identifiers import ACCOUNTS, USERS
 from unify_grpc.placement.members import segment_id_of
 from unify_grpc.service.checks import check_page_size
 from unify_grpc.service.faults import Faults
-from unify_grpc.service.page_tokens import make_token, read_token, scope_of
+from unify_grpc.service.page_tokens import make_token, read_token
 from unify_grpc.service.profile_wire import external_id_to_wire, identifier_place, time_to_wire
 from unify_grpc.service.whole_profiles import named_in
 
@@ -25,16 +25,15 @@ IDS_MAX: Final = 25
 
 
 async def list_links_page(
-    request: Any, call: Call, reader: ProfileReader, directory: SpaceDirectory
+    request: Any, call: Call, reader: ProfileReader, directory: SpaceDirectory, scope: bytes
 ) -> Any:
-    """Answers a `ListLinksRequest`.
+    """Answers a `ListLinksRequest`, whose page tokens `scope` binds.
 
     Raises:
         RequestInvalidError: with every field at fault.
         ProfileNotFoundError: there is no such profile.
     """
     faults = Faults()
-    scope = scope_of("ListLinks", call.space.record.number, request)
     key = directory.signing_key
     with faults:
         size = check_page_size(request.page_size, PAGE_DEFAULT, PAGE_MAX)

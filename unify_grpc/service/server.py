@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -70,6 +70,20 @@ def options_of(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
+class Front(Protocol):
+    """Another way in beside gRPC, which starts and drains with the gateway."""
+
+    @property
+    def calls_count(self) -> int:
+        """How many calls are under way."""
+
+    async def start(self) -> None:
+        """Opens its port; `OSError` if it cannot be had."""
+
+    async def stop(self) -> None:
+        """Closes it; calls have ended by then, or are ended."""
+
+
 class Gateway:
     """Serves until it is stopped. One event loop, one process."""
 
@@ -91,19 +105,22 @@ class Gateway:
         check_scopes(
             [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]
         )
-        self._settings = settings
+        self.settings = settings
         self._own_port = own_port
-        self._directory = SpaceDirectory(
+        self.directory = SpaceDirectory(
             backend, refused_keys, dedupe_window_days=settings.dedupe_window_days
         )
-        self._ingestor = Ingestor(
-            backend, self._directory, queue_events_max=settings.queue_events_max
+        self.ingestor = Ingestor(
+            backend, self.directory, queue_events_max=settings.queue_events_max
         )
+        self.reader = ProfileReader(backend)
+        self.deleter = Deleter(backend, self.reader)
+        self._fronts: list[Front] = []
         self._health = health.aio.HealthServicer()
-        self._draining = Draining()
+        self.draining = Draining()
         self._calls = CallInterceptor(
-            self._directory,
-            self._draining,
+            self.directory,
+            self.draining,
             calls_concurrent_max=settings.calls_concurrent_max,
             deadline_s_default=settings.deadline_s_default,
         )
@@ -118,25 +135,24 @@ class Gateway:
         self._filling: asyncio.Task[None] | None = None
 
     def _add_services(self, backend: Backend) -> None:
-        settings = self._settings
+        settings = self.settings
         ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(
             IngestServicer(
-                self._ingestor, self._draining, stream_window_max=settings.stream_window_max
+                self.ingestor, self.draining, stream_window_max=settings.stream_window_max
             ),
             self._server,
         )
-        reader = ProfileReader(backend)
         # Methods of `NOT_BUILT` are answered before a servicer is asked, hence [abstract].
         profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(
-            ProfileServicer(reader, self._directory, Deleter(backend, reader)),
+            ProfileServicer(self.reader, self.directory, self.deleter),
             self._server,
         )
         space_service_pb2_grpc.add_SpaceServiceServicer_to_server(
-            SpaceServicer(backend, self._directory),  # type: ignore[abstract]
+            SpaceServicer(backend, self.directory),  # type: ignore[abstract]
             self._server,
         )
         operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
-            OperationsServicer(backend, reader, self._directory, self._draining),
+            OperationsServicer(backend, self.reader, self.directory, self.draining),
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -146,25 +162,31 @@ class Gateway:
                 [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
             )
 
+    def add_front(self, front: Front) -> None:
+        """Has another way in start and drain with this gateway."""
+        self._fronts.append(front)
+
     async def start(self) -> int:
         """Loads the directory, opens the port and returns its number.
 
         Raises:
             OSError: the port, or its own, cannot be had.
         """
-        await self._directory.renew()
+        await self.directory.renew()
         self._renewal = asyncio.get_running_loop().create_task(self._renew())
-        self._sweeping = asyncio.get_running_loop().create_task(self._ingestor.sweeper.run())
+        self._sweeping = asyncio.get_running_loop().create_task(self.ingestor.sweeper.run())
         self._filling = asyncio.get_running_loop().create_task(self._filler.run())
-        port = self._listen(self._settings.grpc_port)
+        port = self._listen(self.settings.grpc_port)
         if self._own_port:
             self._listen(self._own_port)
         await self._server.start()
+        for front in self._fronts:
+            await front.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return port
 
     def _listen(self, port: int) -> int:
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         address = f"{host}:{port}"
         try:
             return int(self._server.add_insecure_port(address))
@@ -175,21 +197,23 @@ class Gateway:
     async def stop(self) -> None:
         """Refuses new calls, lets those under way end, and stops."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._draining.start()
+        self.draining.start()
         # The library cancels calls that have arrived but did not start; so we wait ourselves.
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._settings.drain_s_max
+        give_up = loop.time() + self.settings.drain_s_max
         quiet_since = loop.time()
         while loop.time() < give_up and loop.time() - quiet_since < QUIET_S:
             await asyncio.sleep(QUIET_S / 10)
-            if self._calls.calls_count:
+            if self._calls.calls_count or any(front.calls_count for front in self._fronts):
                 quiet_since = loop.time()
-        await self._server.stop(grace=DROP_S)
-        await self._ingestor.drain(max(DROP_S, give_up - loop.time()))
+        await asyncio.gather(
+            self._server.stop(grace=DROP_S), *(front.stop() for front in self._fronts)
+        )
+        await self.ingestor.drain(max(DROP_S, give_up - loop.time()))
         for task in (self._renewal, self._sweeping, self._filling):
             if task is not None:
                 task.cancel()
-        await self._directory.leave()
+        await self.directory.leave()
 
     async def _set_health(self, status: Any) -> None:
         for name in ("", *(service.full_name for service in SERVICES)):
@@ -200,6 +224,6 @@ class Gateway:
         while True:
             await asyncio.sleep(RENEWAL_INTERVAL_S)
             try:
-                await self._directory.renew()
+                await self.directory.renew()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.warning("directory_not_renewed", error=type(error).__name__)

@@ -76,6 +76,11 @@ class ShardSender:
         self._call_s = (0.0, 0.0)
         """How long the last two calls took that were answered."""
 
+    @property
+    def queued_events(self) -> int:
+        """How many events wait for the shard."""
+        return self._events
+
     def check_room(self, patience_s: float = math.inf) -> None:
         """Refuses more work while too much is waiting, or more than its caller can wait for.
 

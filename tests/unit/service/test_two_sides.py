@@ -117,6 +117,16 @@ async def test_an_accepted_ack_waits_for_both_sides_only(gateway: Gateway) -> No
     assert (True, True) == gateway.are_linked("u", "g")
 
 
+async def test_an_event_that_brings_a_type_keeps_its_place(gateway: Gateway) -> None:
+    """It is promoted again when the space has met the type; those behind it stay behind it."""
+    track = {"type": "track", "messageId": "m2", "userId": "u", "event": "E"}
+
+    outcomes = await gateway.send(group("m1", "u", "g"), track)
+
+    assert [["m1/user", "m2/user"], ["m1/account"]] == gateway.backend.appends
+    assert [Outcome.CREATED, Outcome.ATTACHED] == [each.outcome for each in outcomes]
+
+
 async def test_events_of_one_side_need_one_round(gateway: Gateway) -> None:
     """Nothing waits, nothing is cleared, and an account's own event goes with the first calls."""
     held = gateway.backend.holding["t/user"] = asyncio.Event()

@@ -1,0 +1,145 @@
+"""What surrounds every Tracking call over HTTP: room, an answer whatever happens, a line of log."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from unify_grpc.http.bodies import read_body
+from unify_grpc.http.rate_limit import RateLimitedError
+from unify_grpc.http.refusals import INTERNAL, HttpError, Refusal, refusal_of
+from unify_grpc.service.errors import ShardOverloadedError, UnifyError
+from unify_grpc.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from unify_grpc.http.edge import Edge
+    from unify_grpc.http.rate_limit import Standing
+
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": (
+        "Retry-After, Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+    ),
+}
+ARRIVING_FACTOR: Final = 4
+"""Calls whose bodies may be arriving, for each that may be served."""
+_encode = msgspec.json.Encoder().encode
+
+
+def json_answer(
+    content: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Returns an answer in JSON, which browsers of any origin may read."""
+    return Response(
+        _encode(content),
+        status,
+        {**CORS, "X-Content-Type-Options": "nosniff", **(headers or {})},
+        "application/json",
+    )
+
+
+def refuse(refusal: Refusal, standing: Standing | None = None) -> Response:
+    """Returns a refusal as SDKs read it, with how its caller stands to a limit."""
+    headers = {} if standing is None else standing.headers
+    if refusal.retry_s is not None:
+        headers["Retry-After"] = str(refusal.retry_s)
+    if refusal.is_last:
+        headers["Connection"] = "close"
+    content = {"success": False, "code": refusal.code, "message": refusal.text}
+    return json_answer(content, refusal.status, headers)
+
+
+def refuse_error(error: UnifyError | HttpError | None) -> Response:
+    """Returns what a Tracking call is answered for an error; None is one that is ours."""
+    if error is None:
+        return refuse(INTERNAL)
+    standing = error.standing if isinstance(error, RateLimitedError) else None
+    return refuse(refusal_of(error), standing)
+
+
+class Surrounding:
+    """Serves the calls of one route."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        route: str,
+        serve: Callable[[Request], Awaitable[Any]],
+        refused: Callable[[UnifyError | HttpError | None], Response] = refuse_error,
+    ) -> None:
+        """Takes what the calls of a route have in common.
+
+        Args:
+            edge: of the gateway.
+            route: its name, which counts and logs show.
+            serve: answers a call, whose id is `request.state.request_id`, or raises.
+            refused: the answer to an error; None is one that is ours.
+        """
+        self._edge = edge
+        self._route = route
+        self._serve = serve
+        self._refused = refused
+        self._log = get_logger("gateway")
+
+    async def answer(self, request: Request) -> Response:
+        """Answers a request; never raises."""
+        counts, started = self._edge.counts, time.perf_counter()
+        request_id = request.state.request_id = uuid.uuid4().hex
+        counts.calls += 1
+        try:
+            self._edge.draining.check()
+            check_room(self._edge)
+            response: Response = await self._serve(request)
+        except (UnifyError, HttpError) as error:
+            response = self._refused(error)
+        except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            self._log.exception("http_failed", route=self._route, request_id=request_id)
+            response = self._refused(None)
+        finally:
+            counts.calls -= 1
+        response.headers["Request-Id"] = request_id
+        if self._edge.draining.is_on:
+            response.headers["Connection"] = "close"
+        counts.requests[self._route, str(response.status_code)] += 1
+        self._log.info(
+            "http_finished",
+            route=self._route,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - started) * 1000, 3),
+            request_id=request_id,
+        )
+        return response
+
+
+async def read_bounded(edge: Edge, request: Request, bytes_max: int) -> bytes:
+    """Returns a call's body, as `read_body` does; then there has to be room to serve it.
+
+    Raises:
+        ShardOverloadedError: too many calls are under way by now.
+    """
+    edge.counts.reading += 1
+    try:
+        body = await read_body(request, bytes_max)
+    finally:
+        edge.counts.reading -= 1
+    check_room(edge)
+    return body
+
+
+def check_room(edge: Edge) -> None:
+    """Refuses a call while too many are served, or far too many are still arriving.
+
+    Those that arrive are counted by themselves: whoever sends a body byte by byte, and needs no
+    key for that, would keep others out.
+    """
+    counts, calls_max = edge.counts, edge.settings.calls_concurrent_max
+    if counts.calls - counts.reading > calls_max or counts.reading > ARRIVING_FACTOR * calls_max:
+        raise ShardOverloadedError("Too many calls are under way; try again after a pause.")

@@ -1,0 +1,196 @@
+"""The HTTP server inside a gateway's process, on the gateway's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from unify_grpc.http.app import build_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unify_grpc.http.edge import Edge
+
+HEAD_BYTES_MAX: Final = 64 << 10
+"""Of a request's line and headers; whoever sends more is hung up on."""
+HEAD_S_MAX: Final = 10.0
+"""For them to arrive, from the opening of a connection or the first byte after a request."""
+IDLE_S_MAX: Final = 75
+BACKLOG: Final = 2048
+STOP_S: Final = 1.0
+
+
+INVALID_HTTP: Final = (
+    b'{"success":false,"code":"invalid_http","message":"The request is not HTTP, or no URL of it."}'
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """The library's protocol, with bounds on how much and how long a head may be."""
+
+    _head_bytes = 0
+    """Of the head that is arriving; 0 between requests."""
+    _is_head_over = False
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begins to wait for a head."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came, unless it is the endless head of a request."""
+        if not self._is_head_over:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_head_over or not self._head_bytes or self.transport.is_closing():
+            return
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self.send_400_response("")
+        elif self._patience is None:
+            self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is over."""
+        self._stop_waiting()
+        self._is_head_over = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What comes next is another head."""
+        self._is_head_over = False
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is not HTTP, in the form of all refusals, and hangs up."""
+        del msg
+        head = (
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(INVALID_HTTP)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + INVALID_HTTP)
+        self.transport.close()
+
+    def _wait_for_head(self) -> None:
+        self._patience = self.loop.call_later(HEAD_S_MAX, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """The library's server; signals are the gateway's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals alone."""
+        yield
+
+
+class HttpServer:
+    """Serves HTTP from when the gateway serves gRPC until it has drained."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self.port = edge.settings.http_port
+        """The port it listens on, once it was started."""
+        self._sockets: list[socket.socket] = []
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def calls_count(self) -> int:
+        """How many calls are under way."""
+        return self._edge.counts.calls
+
+    async def start(self) -> None:
+        """Opens the port; `OSError` if it cannot be had."""
+        settings = self._edge.settings
+        self._sockets = listen(settings.host, self.port, is_shared=settings.shares_ports)
+        self.port = self._sockets[0].getsockname()[1]
+        config = uvicorn.Config(
+            build_app(self._edge),
+            http=BoundedProtocol,
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=IDLE_S_MAX,
+            timeout_graceful_shutdown=int(STOP_S),
+            backlog=BACKLOG,
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
+
+    async def stop(self) -> None:
+        """Closes the port and what is still open on it; calls have ended by then."""
+        if self._server is None or self._serving is None:
+            return
+        self._server.should_exit = True
+        await asyncio.wait({self._serving}, timeout=2 * STOP_S)
+        if not self._serving.done():
+            self._serving.cancel()
+        for each in self._sockets:
+            each.close()
+
+
+def listen(host: str, port: int, *, is_shared: bool) -> list[socket.socket]:
+    """Returns sockets on every address of a host, all of one port.
+
+    Args:
+        host: a name or an address.
+        port: 0 picks a free one.
+        is_shared: by SO_REUSEPORT, with the other gateways of the service.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    sockets: list[socket.socket] = []
+    problem = OSError(f"the address {host} cannot be had")
+    for family, _, _, _, (address, *_) in socket.getaddrinfo(
+        host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        # With the protocol named the loop turns Nagle's algorithm off: else a small answer waits
+        # for the other side's delayed acknowledgement, 40 ms.
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_shared:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind((address, port))
+            made.listen(BACKLOG)
+        except OSError as error:
+            made.close()
+            problem = error
+            continue
+        made.setblocking(False)
+        port = made.getsockname()[1]
+        sockets.append(made)
+    if not sockets:
+        raise OSError(f"the port {port} of {host} cannot be had") from problem
+    return sockets
