@@ -129,7 +129,8 @@ class Run:
         self._incoming = incoming
         self.source = source
         self.stream = stream
-        self._first_stamp_us = first_stamp_us
+        self.stamps = range(first_stamp_us, first_stamp_us + len(incoming))
+        """In microseconds since 1970, one for each event."""
         self._read: list[int] = []
         """Events that were read whole: they may have drops, or a side more."""
         self._answers: list[tuple[Sequence[Placed], Stored]] = []
@@ -256,7 +257,7 @@ class Run:
                 body,
                 space=self.space.view,
                 source=self.source,
-                received_us=self._first_stamp_us + index,
+                received_us=self.stamps[index],
                 stream=self.stream,
             )
         except EventRejected as rejected:
@@ -290,7 +291,7 @@ class Run:
                 each.body.message_id,
                 self.space.view,
                 present=framed.sides[0].identifiers[0] if framed and framed.sides else None,
-                stamp_us=self._first_stamp_us + index,
+                stamp_us=self.stamps[index],
                 source=self.source,
             )
             placed.extend(Placed(index, *probe) for probe in probes)
@@ -371,7 +372,7 @@ class Run:
         unkept = [index for index in self.framed if index not in self._sides]
         refused = []
         for index in sorted({*self._rejected, *unkept}):
-            stamp_us = self._first_stamp_us + index
+            stamp_us = self.stamps[index]
             each = self._incoming.read(index)
             if isinstance(each, Unreadable):
                 refused.append(RefusedEvent(*each, drops=(), stamp_us=stamp_us))

@@ -46,9 +46,7 @@ class Ingestor:
         self._storing = SideStoring(
             self._shard_map, directory, self._senders, self._links, clears, self._keep
         )
-        self.sweeper = OwedSweeper(
-            backend, directory, self._senders, clears, self._storing.under_way
-        )
+        self.sweeper = OwedSweeper(backend, directory, self._senders, clears, self._storing.in_hand)
         self._refusals = RefusalKeeper(self._shard_map, directory, self._senders, self._keep)
         self._framings: dict[int, PlainFraming] = {}
         self._stamp_us = 0

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unify_grpc.service.clear_sender import ClearSender
     from unify_grpc.service.directory import SpaceDirectory
     from unify_grpc.service.shard_sender import ShardSender
+    from unify_grpc.service.sides_in_hand import SidesInHand
 
 SWEEP_INTERVAL_S: Final = 1.0
 SWEEP_AGE_US: Final = 1_000_000
@@ -40,14 +41,14 @@ class OwedSweeper:
         directory: SpaceDirectory,
         senders: Sequence[ShardSender],
         clears: Sequence[ClearSender],
-        under_way: set[tuple[int, int]],
+        in_hand: SidesInHand,
     ) -> None:
-        """Takes the gateway's senders by shard, and (shard, log position) of what it works on."""
+        """Takes the gateway's senders by shard, and what it is about to send."""
         self._backend = backend
         self._directory = directory
         self._senders = senders
         self._clears = clears
-        self._under_way = under_way
+        self._in_hand = in_hand
 
     async def run(self) -> None:
         """Sweeps at once, and then each second."""
@@ -80,7 +81,7 @@ class OwedSweeper:
         sides = [
             (shard, side)
             for shard, side in sides_in_order(listed, SWEEP_SIDES_MAX)
-            if side.space in spaces and (shard, side.position) not in self._under_way
+            if side.space in spaces and not self._in_hand.holds(shard, side)
         ]
         shard_of = self._backend.shard_map.shard_of
         calls = []

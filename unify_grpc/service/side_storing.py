@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from unify_grpc.identity.identifiers import ACCOUNTS, USERS
 from unify_grpc.service.shard_sender import StaleRulesError
+from unify_grpc.service.sides_in_hand import SidesInHand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,8 +94,7 @@ class SideStoring:
         self._links = links
         self._clears = clears
         self._keep = keep
-        self.under_way: set[tuple[int, int]] = set()
-        """(shard, log position) of owed sides that somebody here is about to send."""
+        self.in_hand = SidesInHand()
 
     async def store(self, run: Run, places: Places) -> Handed:
         """Stores all sides of a request, and hands its links over when its turns come.
@@ -103,6 +103,7 @@ class SideStoring:
             ShardUnavailableError, StoreFullError, CommandFailedError: some may be stored.
         """
         handed = Handed()
+        self.in_hand.take(run)
         try:
             if run.unmet_types or not places.start.has_come:
                 await places.start.come()
@@ -139,7 +140,11 @@ class SideStoring:
     async def _store_once(
         self, run: Run, indexes: Sequence[int], places: Places, handed: Handed
     ) -> list[int]:
-        """Sends what is not stored; returns the events promoted under rules that are too old."""
+        """Sends what is not stored; returns the events that have to be sent again.
+
+        Those that were promoted under rules that are too old, and all that must not overtake them:
+        of them what is stored already is a duplicate then.
+        """
         stale: set[int] = set()
         if run.space.view.earlier:
             probes = self._send(run, run.probes())
@@ -154,8 +159,8 @@ class SideStoring:
             calls += await self._send_accounts(run, indexes, places)
         stale.update(await self._answers(calls, run.stored))
         if run.has_pairs or run.owes:
-            for side in run.owed_sides():
-                self.under_way.add((self._shard_map.shard_of(side.member), side.position))
+            for place in self._places(run):
+                self.in_hand.add(*place)
             if stale:
                 # Accounts' sides would come before those of the refused events before them.
                 return sorted(stale.union(indexes))
@@ -242,8 +247,12 @@ class SideStoring:
             self._forget(run)
 
     def _forget(self, run: Run) -> None:
-        for side in run.owed_sides():
-            self.under_way.discard((self._shard_map.shard_of(side.member), side.position))
+        self.in_hand.release(run, self._places(run))
+
+    def _places(self, run: Run) -> list[tuple[int, int]]:
+        """Returns (shard, log position) of the sides that a request found or left owed."""
+        shard_of = self._shard_map.shard_of
+        return [(shard_of(side.member), side.position) for side in run.owed_sides()]
 
 
 def _tell(done: asyncio.Future[list[Decided]], waiting: asyncio.Future[list[Decided]]) -> None:

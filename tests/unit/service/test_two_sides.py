@@ -96,6 +96,14 @@ def apart(gateway: Gateway, user: str = "u") -> str:
     return next(each for each in names if gateway.shard_of("accounts", f"group_id:{each}") != here)
 
 
+def apart_users(gateway: Gateway) -> tuple[str, str]:
+    """Returns two users that live on different shards."""
+    names = [f"u{number}" for number in range(100)]
+    home = gateway.shard_of("users", f"user_id:{names[0]}")
+    other = next(each for each in names if gateway.shard_of("users", f"user_id:{each}") != home)
+    return names[0], other
+
+
 async def test_both_sides_and_both_links_are_there_when_it_is_acked(gateway: Gateway) -> None:
     """RESOLVED: stored twice, owed no more, and each side shows the other."""
     (outcome,) = await gateway.send(group("m", "u", "g"))
@@ -284,6 +292,24 @@ async def test_a_mark_that_is_not_cleared_in_time_is_pending(
     cleared.set()
     await gateway.settle()
     assert (True, True) == gateway.are_linked("u", account)
+
+
+async def test_a_sweep_does_not_overtake_a_batch_of_its_own_gateway(gateway: Gateway) -> None:
+    """A shard that answers late holds the accounts' sides back, and the gateway's sweep sees it."""
+    first, second = apart_users(gateway)
+    held = gateway.backend.holding["m1/user"] = asyncio.Event()
+    sending = asyncio.create_task(gateway.send(group("m1", first, "g"), group("m2", second, "g")))
+    await gateway.backend.appended.wait()
+
+    assert 1 == gateway.backend.owed_count()
+    assert 0 == await gateway.ingestor.sweeper.sweep(LATER_US)
+    held.set()
+    await sending
+    await gateway.settle()
+    assert ["m1", "m2"] == sorted(gateway.backend.service.events("group_id:g", "accounts"))
+    assert ["m1/account", "m2/account"] == [
+        each for call in gateway.backend.appends for each in call if each.endswith("/account")
+    ]
 
 
 async def test_an_owed_side_is_stored_as_it_was_promoted(gateway: Gateway) -> None:
