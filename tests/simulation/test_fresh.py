@@ -8,10 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.integration.waiting import eventually
 from tests.simulation import fresh, versions
 from tests.simulation.fresh import FIRST_FRESH, ON_LMDB, SIMULATED, Ask, Journal, Ran
+from tests.simulation.kept import failed_once
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import run_seed
 from tests.simulation.workers import Chunk, Done, Failure, Minimiser, run_beside, run_chunk
@@ -90,6 +92,15 @@ def test_a_torn_line_counts_for_nothing(tmp_path: Path) -> None:
     assert [*range(13)] == seeds(Journal(tmp_path))
 
 
+def test_what_was_mended_is_not_open(tmp_path: Path) -> None:
+    """A violation stays counted; it is open until its seed is among those that all tests run."""
+    failed = [failed_once()[0], FIRST_FRESH]
+    with fresh.alone(tmp_path) as journal:
+        journal.add(replace(ran(0, 50, protocol="earlier"), failed=failed))
+
+    assert "| earlier, on c | 50 | 0 | 0.0 | 2 | 1 |" in fresh.report(tmp_path)
+
+
 def test_counts_are_kept_by_version(tmp_path: Path) -> None:
     """The report has a line for each version of what decides, and says which is the present one."""
     present = versions.present().protocol
@@ -99,8 +110,8 @@ def test_counts_are_kept_by_version(tmp_path: Path) -> None:
         journal.add(ran(0, 34, protocol=present, stores=ON_LMDB))
     report = fresh.report(tmp_path)
 
-    assert "| earlier, on c | 1,000 | 0 | 0.0 | 0 |" in report
-    assert any(", present | 234 | 34 | 0.0 | 0 |" in line for line in report)
+    assert "| earlier, on c | 1,000 | 0 | 0.0 | 0 | 0 |" in report
+    assert any(", present | 234 | 34 | 0.0 | 0 | 0 |" in line for line in report)
     assert (
         "1,234 schedules on fresh seeds in all, 234 of them on the present protocol" in report[-1]
     )

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from tests.simulation.checkers import check
 from tests.simulation.gateway import Attempt
 from tests.simulation.judge import decisions_of
+from tests.simulation.kept import failed_once
 from tests.simulation.minimising import run_or_tell
 from tests.simulation.plan import CALM, draw, draw_plain
 from tests.simulation.racing import draw_racing
@@ -34,11 +34,7 @@ pytestmark = pytest.mark.simulation
 SEEDS = 5_000
 CHUNK_SEEDS = 500
 RACING_SEEDS = 100
-FAILED_ONCE = [
-    int(line.split()[0])
-    for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-]
+FAILED_ONCE = failed_once()
 ASKED_FOR = os.environ.get("UNIFY_SEED")
 
 
