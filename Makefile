@@ -56,17 +56,20 @@ pytest: setup
 	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Goes on where it was stopped, by ^C too, and counts in .chaos/; --report instead says how many.
+# What one step finds keeps none of the others from running.
 CHAOS_MINUTES ?= 10
 CHAOS_LMDB_MINUTES ?= 2
 CHAOS_WORKERS ?= 2
 CHAOS_KILLS ?= 50
 
 chaos: setup ## Runs fresh schedules for CHAOS_MINUTES and CHAOS_KILLS real kills, and counts them.
+	@failed=0; trap 'exit 130' INT; \
 	$(BIN)/python -m tests.simulation --fresh \
-		--minutes $(CHAOS_MINUTES) --workers $(CHAOS_WORKERS)
+		--minutes $(CHAOS_MINUTES) --workers $(CHAOS_WORKERS) || failed=1; \
 	$(BIN)/python -m tests.simulation --fresh --lmdb \
-		--minutes $(CHAOS_LMDB_MINUTES) --workers $(CHAOS_WORKERS)
-	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS)
+		--minutes $(CHAOS_LMDB_MINUTES) --workers $(CHAOS_WORKERS) || failed=1; \
+	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS) || failed=1; \
+	exit $$failed
 
 lock: setup ## Compiles requirements/ anew from pyproject.toml.
 	$(COMPILE) pyproject.toml --extra server -o requirements/server.txt

@@ -130,28 +130,47 @@ class RayWatch:
 
     def look(self) -> None:
         """Ends the process if Ray is dead; for one who failed, perhaps for that reason."""
-        processes = self._processes
-        if len(processes) < len(RAY_PARTS):
-            # Not changed but replaced: two threads may look at a time.
-            processes = self._processes = processes | _ray_processes()
-        for number, name in processes.items():
+        self._search()
+        for number, name in self._processes.items():
             if not _is_alive(number) and not self._is_over.is_set():
                 _end_without_ray(name)
+
+    def _search(self) -> bool:
+        """Looks for what is to be watched; returns whether all that is there is known."""
+        processes = self._processes
+        if len(processes) < len(RAY_PARTS):
+            try:
+                # Not changed but replaced: two threads may look at a time.
+                self._processes = processes | _ray_processes()
+            except OSError:  # no file descriptor is left: Ray need not be dead
+                return False
+        return True
 
     def _watch(self) -> None:
         pause = START_INTERVAL_S
         while not self._is_over.wait(pause):
-            self.look()
-            if len(self._processes) == len(RAY_PARTS):
+            # Asked first: what Ray starts it has started then.
+            has_started = ray.is_initialized()
+            if self._search() and has_started:
+                if not self._processes:  # a cluster that was joined
+                    return
                 pause = WATCH_INTERVAL_S
+            self.look()
 
 
 def _ray_processes() -> dict[int, str]:
-    """Returns this process's children that Ray cannot live without; none if Ray is elsewhere."""
+    """Returns this process's children that Ray cannot live without; none if Ray is elsewhere.
+
+    Raises:
+        OSError: the processes cannot be listed or read.
+    """
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
+            # Others come and go, and may be hidden.
+            with contextlib.suppress(
+                FileNotFoundError, ProcessLookupError, PermissionError, ValueError, IndexError
+            ):
                 name, parent = _status_of(int(entry.name))[:2]
                 if parent == os.getpid() and name in RAY_PARTS:
                     found[int(entry.name)] = name
@@ -169,8 +188,10 @@ def _status_of(number: int) -> tuple[str, int, str]:
 def _is_alive(number: int) -> bool:
     try:
         return _status_of(number)[2] != "Z"
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    except OSError:  # no file descriptor is left, which says nothing about the process
+        return True
 
 
 def _end_without_ray(name: str) -> NoReturn:

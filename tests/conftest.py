@@ -29,7 +29,7 @@ settings.load_profile("fixed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Lists the cases that were not run, with the reason, whatever `-r` says."""
+    """Lists the cases and tests that were not run, with the reason, whatever `-r` says."""
     from tests.conformance.runner import NOT_RUN_PREFIX
 
     reasons: dict[str, list[str]] = {}
@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             reasons.setdefault(reason, []).append(report.nodeid)
     if not reasons:
         return
-    terminalreporter.section("conformance cases not run")
+    terminalreporter.section("cases and tests not run here")
     for reason, nodes in sorted(reasons.items()):
         terminalreporter.line(reason.removeprefix(NOT_RUN_PREFIX) + ":")
         for node in sorted(nodes):

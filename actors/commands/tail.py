@@ -43,8 +43,8 @@ def tail(
     with (
         # How a tail is meant to end.
         suppress(KeyboardInterrupt),
-        # An interrupt that meets gRPC's C code may be lost, so this thread never is in there. The
-        # client is closed first, which ends what the other thread waits for.
+        # An interrupt that meets gRPC's C code may be lost, so another thread waits in there. The
+        # client is closed first, which ends what that one waits for, a pause too.
         ThreadPoolExecutor(1) as reader,
         asked.client(space, patience_s=PATIENCE_S) as client,
     ):

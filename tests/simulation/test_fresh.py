@@ -32,6 +32,16 @@ World.run = run_for_ever
 workers.SCHEDULE_S_MAX = 0.2
 workers.work("abc")
 """
+WAITING = """
+from threading import Event
+
+from tests.simulation import workers
+from tests.simulation.world import World
+
+World.run = lambda world: Event().wait()
+workers.WAITING_S_MAX = 0.2
+workers.work("abc")
+"""
 
 
 def ran(first: int, count: int, *, stores: str = SIMULATED, protocol: str = "p") -> Ran:
@@ -187,10 +197,14 @@ def test_a_failure_is_told_minimised_and_kept(
     assert [[mutant.seed]] == [each.failed for each in Journal(tmp_path).ran]
 
 
-def test_a_schedule_that_never_ends_is_a_failure() -> None:
-    """A worker breaks it off and tells its seed, instead of waiting for ever."""
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("program", "bound"), [(ENDLESS, "0.2 s of a CPU"), (WAITING, "0.2 s of the clock")]
+)
+def test_a_schedule_that_never_ends_is_a_failure(program: str, bound: str) -> None:
+    """A worker breaks off one that runs or waits for ever, and tells its seed."""
     worker = subprocess.run(
-        [sys.executable, "-c", ENDLESS],
+        [sys.executable, "-c", program],
         cwd=versions.ROOT,
         input='{"first": 7, "count": 1}\n',
         capture_output=True,
@@ -200,7 +214,7 @@ def test_a_schedule_that_never_ends_is_a_failure() -> None:
     (failure,) = msgspec.json.decode(worker.stdout, type=Done).failures
 
     assert (7, "") == (failure.seed, failure.kept)
-    assert "does not end" in failure.violation
+    assert f"does not end in {bound}" in failure.violation
 
 
 def test_of_many_failures_a_few_are_minimised() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from selectors import EVENT_READ, DefaultSelector
-from signal import ITIMER_PROF, SIGPROF, setitimer, signal
+from signal import ITIMER_PROF, ITIMER_REAL, SIGALRM, SIGPROF, setitimer, signal
 from time import process_time
 from typing import IO, TYPE_CHECKING
 
@@ -36,6 +36,8 @@ MINIMISED_MAX = 3
 
 SCHEDULE_S_MAX = 120
 """Of a CPU, however busy the machine; a schedule takes milliseconds."""
+WAITING_S_MAX = 900
+"""Of the clock: one that waits for a thread takes no time of a CPU."""
 
 
 class EndlessError(Violation):
@@ -107,7 +109,7 @@ def work(commit: str, run: Callable[[int], World] = run_seed, parts: Supply = No
     minimiser = Minimiser(commit, parts)
 
     def run_bounded(seed: int) -> World:
-        with bounded(SCHEDULE_S_MAX):
+        with bounded(SCHEDULE_S_MAX, WAITING_S_MAX):
             return run(seed)
 
     for line in sys.stdin:
@@ -117,19 +119,23 @@ def work(commit: str, run: Callable[[int], World] = run_seed, parts: Supply = No
 
 
 @contextmanager
-def bounded(seconds: float) -> Iterator[None]:
-    """Breaks off what runs in the main thread after so much time of a CPU; `EndlessError`."""
+def bounded(cpu_s: float, waiting_s: float) -> Iterator[None]:
+    """Breaks off what runs or waits in the main thread after so much time; `EndlessError`."""
 
-    def break_off(*_: object) -> None:
-        raise EndlessError(f"does not end in {seconds} s of a CPU")
+    def break_off(number: int, _: object) -> None:
+        bound = f"{cpu_s} s of a CPU" if number == SIGPROF else f"{waiting_s} s of the clock"
+        raise EndlessError(f"does not end in {bound}")
 
-    before = signal(SIGPROF, break_off)
-    setitimer(ITIMER_PROF, seconds)
+    before = {number: signal(number, break_off) for number in (SIGPROF, SIGALRM)}
+    setitimer(ITIMER_PROF, cpu_s)
+    setitimer(ITIMER_REAL, waiting_s)
     try:
         yield
     finally:
         setitimer(ITIMER_PROF, 0)
-        signal(SIGPROF, before)
+        setitimer(ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal(number, handler)
 
 
 class Worker:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from unify_grpc.service.errors import ShardOverloadedError, StoreFullError
+from unify_grpc.service.backend import CommandFailedError
+from unify_grpc.service.errors import ShardOverloadedError, StoreFullError, UnifyError
 
 if TYPE_CHECKING:
     from unify_grpc.machines.links import Decided, PendingLink
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 CALL_LINKS_MAX = 2000
 FULL_PAUSE_S: Final = 1.0
 """While the merge actor has no room and enough links stay pending: between two attempts."""
+LOOK_TIMEOUT_S: Final = 5.0
 
 _Parcel = tuple["list[PendingLink]", "asyncio.Future[list[Decided]]"]
 
@@ -36,6 +39,7 @@ class LinkSender:
         """Links that stay pending since the merge actor last had room."""
         self._full: StoreFullError | None = None
         self._attempt_due = 0.0
+        self._look: asyncio.Task[None] | None = None
 
     def check_room(self) -> None:
         """Refuses more work while too many links wait for the merge actor, or for room there."""
@@ -44,6 +48,9 @@ class LinkSender:
             if now < self._attempt_due:
                 raise StoreFullError(str(self._full), **self._full.metadata)
             self._attempt_due = now + FULL_PAUSE_S
+            # What is let through now may bring no link, hence tell nothing.
+            if self._look is None or self._look.done():
+                self._look = asyncio.get_running_loop().create_task(self._look_for_room(self._full))
         if self._links >= self._queue_links_max:
             raise ShardOverloadedError(
                 "Too many links wait to be decided; try again after a pause."
@@ -58,6 +65,19 @@ class LinkSender:
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
         return done
+
+    async def _look_for_room(self, refusal: StoreFullError) -> None:
+        """Takes all again if the merge actor and the shards that it pushes to say there is room."""
+        shards = range(self._backend.shard_map.shard_count)
+        # Without an answer nothing is known, and the next attempt asks again.
+        with suppress(UnifyError, CommandFailedError, TimeoutError):
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                merge = await self._backend.merge_status()
+                reports = [await self._backend.shard_status(shard) for shard in shards]
+            is_full = merge.is_full or any(report.is_full for report in reports)
+            # A refusal that came in the meantime is newer than what was found.
+            if not is_full and self._full is refusal:
+                self._left, self._full = 0, None
 
     async def _work(self) -> None:
         while self._queue:

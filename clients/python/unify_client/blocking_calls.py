@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
@@ -36,7 +37,7 @@ class BlockingCalls:
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         channel: grpc.Channel | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Prepares a connection, which is made with the first call.
@@ -52,7 +53,7 @@ class BlockingCalls:
             message_bytes_max: The largest message sent or received.
             channel: For tests: what to talk through instead of connecting to `address`.
             clock: For tests: seconds that never go back.
-            sleep: For tests: what waits between attempts.
+            sleep: For tests: what waits between attempts, in place of a wait that `close` ends.
             chance: For tests: a number from 0 to 1, which spreads the pauses.
         """
         self._connection = Connection(
@@ -67,14 +68,14 @@ class BlockingCalls:
             clock=clock,
             chance=chance,
         )
-        self._sleep = sleep
-        self._closed = False
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
         self._channel = channel or _open(self._connection)
         self._stubs = stubs_of(self._channel)
 
     def close(self) -> None:
-        """Closes the connection; calls under way fail. Harmless if repeated."""
-        self._closed = True
+        """Closes the connection; calls under way fail, pauses end. Harmless if repeated."""
+        self._closed.set()
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -137,7 +138,7 @@ class BlockingCalls:
             self._sleep(tail.pause_s(failure, call))
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise ClientClosed("The client is closed.")
 
 

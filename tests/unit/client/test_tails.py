@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from typing import Any
 
 import pytest
 from unify_client import (
     AsyncUnifyClient,
+    ClientClosed,
     RetryPolicy,
     ScopeMissing,
     ServiceUnavailable,
@@ -179,3 +182,24 @@ def test_a_refusal_ends_a_tail(fake: FakeUnify, tail: Tailed) -> None:
     with pytest.raises(ScopeMissing):
         tail(1)
     assert 2 == fake.streams_count
+
+
+@pytest.mark.timeout(20)
+def test_closing_ends_the_pause_of_another_thread(fake: FakeUnify) -> None:
+    """Whoever waits for a service that is away is told at once that the client is closed."""
+    pausing = threading.Event()
+
+    def chance() -> float:
+        pausing.set()
+        return 1.0
+
+    fake.reply("TailEvents", response(1))
+    fake.fail_next("TailEvents", "UNAVAILABLE")
+    patient = RetryPolicy(deadline_s=300.0, pause_first_s=60.0, pause_max_s=60.0)
+    client = UnifyClient(fake.address, key="k", retry=patient, chance=chance)
+    with ThreadPoolExecutor(1) as thread:
+        tailed = thread.submit(next, client.tail_events())
+        assert pausing.wait(10)
+        client.close()
+        with pytest.raises(ClientClosed):
+            tailed.result()

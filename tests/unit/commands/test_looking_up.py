@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from click.testing import Result
+from unify_client.tailing import Tail
 from unify_client.testing import FakeUnify
 
 from unify_grpc._pb.unify.v1 import operations_service_pb2, profile_pb2, profile_service_pb2
@@ -278,3 +281,30 @@ def test_an_interrupt_is_how_a_tail_ends(
     ended = unify("tail", "--json")
 
     assert (0, "", "") == (ended.exit_code, ended.stdout, ended.stderr)
+
+
+@pytest.mark.timeout(20)
+def test_an_interrupt_ends_a_tail_that_waits_for_the_service(
+    fake: FakeUnify, unify: Unify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the service is away the pause before the next attempt ends at once, too."""
+    pausing = threading.Event()
+
+    def pause_s(*_: object) -> float:
+        pausing.set()
+        return 60.0
+
+    def interrupt() -> None:
+        pausing.wait()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    monkeypatch.setattr(Tail, "pause_s", pause_s)
+    fake.reply("TailEvents", operations_service_pb2.TailEventsResponse(event=EVENT))
+    fake.fail_next("TailEvents", "UNAVAILABLE")
+    presser = threading.Thread(target=interrupt, daemon=True)
+    presser.start()
+    ended = unify("tail", "--json")
+    presser.join()
+
+    assert (0, "", "") == (ended.exit_code, ended.stdout, ended.stderr)
+    assert 1 == len(fake.received)

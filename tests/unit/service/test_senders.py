@@ -9,6 +9,8 @@ import pytest
 
 from unify_grpc.machines.batch import Batch
 from unify_grpc.machines.links import Append, Decided, PendingLink
+from unify_grpc.machines.part_reports import MergeReport, ShardReport
+from unify_grpc.placement.slots import ShardMap
 from unify_grpc.service.backend import CommandFailedError
 from unify_grpc.service.errors import (
     ShardOverloadedError,
@@ -128,6 +130,17 @@ class FullMerging:
 
     def __init__(self) -> None:
         self.is_full = True
+        self.is_shard_full = False
+        self.shard_map = ShardMap(1)
+
+    async def merge_status(self) -> MergeReport:
+        """Says whether there is room."""
+        return MergeReport(0, 0, 0, 0, self.is_full, 0)
+
+    async def shard_status(self, shard: int) -> ShardReport:
+        """Says whether a push has room."""
+        del shard
+        return ShardReport(0, 0, 0, 0, 0, 0, 0, 0, self.is_shard_full, 0)
 
     async def link(self, links: list[PendingLink]) -> list[Decided]:
         """Decides, if there is room."""
@@ -158,6 +171,34 @@ async def test_links_that_stay_pending_for_want_of_room_are_bounded(
     sender._attempt_due = 0.0
     sender.check_room()
     await sender.send([link])
+
+    sender.check_room()
+    sender.check_room()
+
+
+async def test_events_are_taken_again_where_no_link_tells_of_room() -> None:
+    """Once all stores have room an attempt without a link is followed by all the rest; while the
+    merge actor or a shard is full, one refusal more follows each attempt.
+    """
+    link = PendingLink(0, 1, 0, 1, 0, 1, 1, 1, 1, 1, "m", bytes(20), None, [])
+    backend = FullMerging()
+    sender = LinkSender(backend, queue_links_max=1)  # type: ignore[arg-type]  # a part of it
+    with pytest.raises(StoreFullError):
+        await sender.send([link])
+
+    async def attempt() -> None:
+        sender._attempt_due = 0.0
+        sender.check_room()
+        assert sender._look is not None
+        await sender._look
+
+    for merge_full, shard_full in ((True, False), (False, True)):
+        backend.is_full, backend.is_shard_full = merge_full, shard_full
+        await attempt()
+        with pytest.raises(StoreFullError):
+            sender.check_room()
+    backend.is_full, backend.is_shard_full = False, False
+    await attempt()
 
     sender.check_room()
     sender.check_room()
