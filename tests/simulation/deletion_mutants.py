@@ -14,6 +14,7 @@ from tests.simulation.mutant_deletion import (
     RemembersWhileItAges,
     duplicates_in_this_life,
     late_memory_taken,
+    merge_keeps_memory,
     merge_takes_epoch,
     not_found,
     old_memory_used,
@@ -43,14 +44,20 @@ DELETION_MUTANTS = (
     Mutant(
         name="late_memory_taken",
         breaks="memory that comes after an ageing it was decided before is not taken",
-        seed=76,
+        seed=108,
         patches=((shard_machine, "apply_memory", late_memory_taken),),
     ),
     Mutant(
         name="remembered_while_ageing",
         breaks="a decision on the ageing profile leaves no memory",
-        seed=160,
+        seed=76,
         patches=((merge_machine, "Deletions", RemembersWhileItAges),),
+    ),
+    Mutant(
+        name="merge_keeps_memory",
+        breaks="a partner that was remembered shows what joins the profile it moved to",
+        seed=1173230,
+        patches=((journal, "apply_decision", merge_keeps_memory),),
     ),
     Mutant(
         name="merge_takes_epoch",

@@ -90,7 +90,7 @@ class Judge:
         self.lives: dict[bytes, int] = {}
         """By key, of names past their first life."""
         self.aged: dict[RefIdentifier, int] = {}
-        """When the profile last aged that an identifier was in: a seq."""
+        """When the profile last aged, or was absorbed, that an identifier was in: a seq."""
         self.hidden: dict[RefIdentifier, tuple[int, int]] = {}
         """What was deleted, to when its profile was created and its link time."""
 
@@ -159,11 +159,14 @@ class Judge:
             ref(each, incarnation_of(member))
             for each, member in zip(stored.identifiers, members, strict=True)
         ]
+        owners = {self.owner(each) for each in ids} - {None}
+        before = {owner: self.members(owner) for owner in owners if owner is not None}
         results: list[Any] = []
         for seen in self._readings(decision, stored):
             attempt = _Attempt(self, decision, stored, ids, seen)
             if attempt.fits():
                 attempt.accept()
+                self._age_moved(before, decision.seq)
                 return
             attempt.undo()
             results.append(attempt.result)
@@ -171,6 +174,14 @@ class Judge:
             holds=False,
             message=f"decision {decision.seq} of {stored.key}: {_told(decision)}, not {results}",
         )
+
+    def _age_moved(self, before: dict[Profile, set[RefIdentifier]], seq: int) -> None:
+        """Ages the members of profiles that a decision absorbed."""
+        for owner, members in before.items():
+            heir = self.owner(next(iter(members)))
+            assert heir is not None
+            if root_of(heir) != root_of(owner):
+                self.aged.update(dict.fromkeys(members, seq))
 
     def _readings(
         self, decision: Decision, stored: Stored

@@ -89,6 +89,21 @@ def merge_takes_epoch(working: Working, decision: LinkDecision, record: int, at:
         working.put(journal.MEMBER + member, journal.encode(lowered))
 
 
+def merge_keeps_memory(working: Working, decision: LinkDecision, record: int, at: int) -> None:
+    """Lets absorbed members remember their partners, who may not have moved yet."""
+    profiles = [journal.read_profile(working, each) for each in decision.absorbed]
+    before = {
+        each[0]: journal.find_member(working, each[0]) for row in profiles for each in row.members
+    }
+    _apply_decision(working, decision, record, at)
+    for member, old in before.items():
+        row = journal.find_member(working, member)
+        assert row is not None
+        assert old is not None
+        kept = replace(row, link_epoch=old.link_epoch)
+        working.put(journal.MEMBER + member, journal.encode(kept))
+
+
 class RemembersOldDecisions(PushPhases):
     """Pushes memory of decisions older than the anchor's last ageing."""
 
@@ -97,7 +112,7 @@ class RemembersOldDecisions(PushPhases):
         super().add(decision)
         row = journal.find_member(self.working, decision.ids[0][0])
         assert row is not None
-        if decision.is_remembered and decision.seq <= row.link_epoch:
+        if decision.is_remembered and decision.seq < row.link_epoch:
             partners = [partner_of(decision.ids[index][0]) for index in decision.kept if index]
             _, known = self.memories.setdefault(decision.ids[0][0], (row.link_epoch, {}))
             known.update(dict.fromkeys(partners))

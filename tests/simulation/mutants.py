@@ -122,7 +122,7 @@ MUTANTS = (
     Mutant(
         name="profiles_without_versions",
         breaks="an older profile row is ignored",
-        seed=183,
+        seed=245,
         patches=((shard_machine, "apply_profile", unversioned_profile),),
     ),
     Mutant(

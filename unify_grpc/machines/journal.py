@@ -88,7 +88,10 @@ class MemberRow(msgspec.Struct, array_like=True, frozen=True):
     message_id: str
     founding_known: bool
     link_epoch: int
-    """The seq of the last ageing of the profile it was in then. Nothing lowers it."""
+    """The seq of the last ageing of the profile it was in then, or of the merge that moved it here.
+
+    Nothing lowers it.
+    """
 
 
 class ProfileRow(msgspec.Struct, array_like=True, frozen=True):
@@ -233,7 +236,11 @@ def apply_decision(working: Working, decision: Decision, record: int, at: int) -
 def _members_before(
     working: Working, decision: Decision
 ) -> list[tuple[bytes, str, int, int, bool]]:
-    """Returns the survivor's linked members with those of the absorbed, and binds these to it."""
+    """Returns the survivor's linked members with those of the absorbed, and binds these to it.
+
+    Their link memory ends: a partner that is remembered may move later, at a shard that is away,
+    and shows what joins the survivor only then.
+    """
     stored = working.get(PROFILE + decision.root)
     members = list(decode_profile(stored).members) if stored is not None else []
     for absorbed in decision.absorbed:
@@ -241,7 +248,7 @@ def _members_before(
         for member, type_, joined_us, _, is_hidden in row.members:
             bound = find_member(working, member)
             assert bound is not None, "a profile lists a member without a row"
-            moved = msgspec.structs.replace(bound, root=decision.root)
+            moved = msgspec.structs.replace(bound, root=decision.root, link_epoch=decision.seq)
             working.put(MEMBER + member, encode(moved))
             members.append((member, type_, joined_us, decision.seq, is_hidden))
         working.put(PROFILE + absorbed, None)

@@ -50,7 +50,7 @@ ROUND_RECORD: Final = b"D"
 VOID_RECORD: Final = b"V"
 RULES_RECORD: Final = b"R"
 ROUND_LINKS_MAX: Final = 2000
-MACHINE_VERSION: Final = 2
+MACHINE_VERSION: Final = 3
 
 _decode_voids = msgspec.msgpack.Decoder(list[Void]).decode
 _RULES_RECORD_BODY = msgspec.msgpack.Decoder(tuple[int, int, bytes])

@@ -47,8 +47,10 @@ class PushPhases:
             for member, _, _, since, _ in self.profiles[root].members:
                 if since >= decision.seq:
                     self.bound[member] = root
-        # A decision older than the anchor's last ageing may speak of what was deleted since.
-        if decision.is_remembered and decision.seq > row.link_epoch:
+        # A decision older than the anchor's last ageing may speak of what was deleted since, and
+        # one older than its last move of partners that have not all moved; a move's own waits for
+        # them.
+        if decision.is_remembered and decision.seq >= row.link_epoch:
             partners = [partner_of(decision.ids[index][0]) for index in decision.kept if index]
             _, known = self.memories.setdefault(anchor, (row.link_epoch, {}))
             known.update(dict.fromkeys(partners))

@@ -57,6 +57,41 @@ def test_bindings_at_home_travel_with_the_profile(merge: OneMerge) -> None:
     assert {member("user_id:a"), member("email:b")} == {each.member for each in first.bindings}
 
 
+def test_memory_ends_where_a_member_moves(merge: OneMerge) -> None:
+    """A partner may move later, and shows until then nothing that joins the profile they move to:
+    members of an absorbed profile age with it, those of the survivor do not.
+    """
+    for position, names in enumerate((("user_id:a", "email:b@1"), ("phone:c", "phone:d@2")), 1):
+        decide(merge, *names, position=position)
+        while step(merge):
+            pass
+    decide(merge, "user_id:a", "phone:c", position=3)
+    phases = [step(merge) for _ in range(3)]
+    bindings = [each for phase in phases for _, push in phase for each in push.bindings]
+
+    assert {member("user_id:a"): 0, member("phone:c"): 3, member("phone:d@2"): 3} == {
+        each.member: each.link_epoch for each in bindings
+    }
+
+
+def test_what_moves_is_remembered_when_all_has_moved(merge: OneMerge) -> None:
+    """The memory of a merge's own event is under the new epoch, and comes after all bindings."""
+    decide(merge, "user_id:a", "email:b@1", position=1)
+    decide(merge, "phone:c", "phone:d@2", position=2)
+    while step(merge):
+        pass
+    decide(merge, "phone:c", "user_id:a", position=3)
+    phases = [step(merge) for _ in range(3)]
+
+    assert [(member("phone:c"), 3)] == [
+        (each.anchor, each.link_epoch)
+        for phase in phases
+        for _, push in phase
+        for each in push.memories
+    ]
+    assert phases[2][0][1].memories
+
+
 def test_a_phase_waits_for_every_ack_of_the_one_before(merge: OneMerge) -> None:
     """Memory may say that a link is visible everywhere only when it is."""
     decide(merge, "user_id:a", "email:b@1", "phone:c@2")
