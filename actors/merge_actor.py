@@ -96,6 +96,8 @@ class MergeActor:
             self._backup_calls = ThreadPoolExecutor(1, "backup")
             self._turn = asyncio.Lock()
             self._tasks: set[asyncio.Task[None]] = set()
+            self._handles: dict[str, Any] = {}
+            """Of the actors it calls, by name."""
             self._requests = 0
             self._answers: WaitingCalls[list[Decided]] = WaitingCalls()
             self._deletions: WaitingCalls[Deleted] = WaitingCalls()
@@ -334,17 +336,24 @@ class MergeActor:
         pause_s = RETRY_PAUSE_S
         while True:
             try:
-                handle = ray.get_actor(name, namespace=names.NAMESPACE)
-                reference = getattr(handle, method).remote(*args)
+                reference = getattr(self._actor(name), method).remote(*args)
                 return decode_answer(await asyncio.wait_for(reference, CALL_TIMEOUT_S))
             except RefusedError as refused:
                 pause_s = self._note_refused(name, method, str(refused), pause_s)
                 await asyncio.sleep(pause_s)
             except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
+                self._handles.pop(name, None)
                 self._log.warning(
                     "call_failed", actor=name, method=method, error=type(error).__name__
                 )
                 await asyncio.sleep(RETRY_PAUSE_S)
+
+    def _actor(self, name: str) -> Any:
+        """Returns an actor's handle, looked up once; `ValueError` if there is none."""
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = ray.get_actor(name, namespace=names.NAMESPACE)
+        return handle
 
     def _note_refused(self, name: str, method: str, reason: str, pause_s: float) -> float:
         """Takes it that an actor refused a call; returns the pause before it is made again."""
