@@ -24,13 +24,17 @@ from bench.conversation import (
     DELETE,
     PARTITION,
     READ,
+    READ_HTTP,
     SEND,
+    SEND_HTTP,
+    SEND_TO_NOBODY,
     Built,
     Checked,
     Order,
     Part,
 )
 from bench.deletion import Deletion, delete_identifier, draw_deletion
+from bench.http_sender import read_traits, send_batches, send_to_nobody
 from bench.ledger import Tally
 from bench.profile_check import ProfileCheck, check_profiles
 from bench.sender import Sender
@@ -39,7 +43,7 @@ from bench.trait_reader import TraitReader
 from bench.workload import Mix, Stream, check_sample, hot_sample
 
 if TYPE_CHECKING:
-    from bench.conversation import Deleted, Reads, Sent
+    from bench.conversation import Answered, Deleted, Reads, Sent
     from bench.ledger import Ledger, Name
 
 
@@ -81,9 +85,11 @@ class Client:
 
     async def do(
         self, step: str, address: str, *numbers: int
-    ) -> Built | Sent | Reads | Deleted | Checked | Partition:
+    ) -> Built | Sent | Answered | Reads | Deleted | Checked | Partition:
         """Does the next of what a step asks for."""
         order = self._order
+        if step in {SEND_HTTP, SEND_TO_NOBODY, READ_HTTP}:
+            return self._do_http(step, address, *numbers)
         if step == BUILD:
             return self._build_next()
         if step == SEND:
@@ -118,6 +124,22 @@ class Client:
             return await sending
         reads = await reader.read_beside(readers, sending)
         return dataclasses.replace(await sending, reads=reads)
+
+    def _do_http(self, step: str, address: str, *numbers: int) -> Sent | Answered:
+        order = self._order
+        if step == SEND_TO_NOBODY:
+            return send_to_nobody(address, self._parts[0])
+        if step == SEND_HTTP:
+            return send_batches(address, order.write_key, self._parts.popleft())
+        callers, count, is_empty = numbers
+        return read_traits(
+            address,
+            order.access_token,
+            self._members(),
+            callers=callers,
+            count=count,
+            is_empty=bool(is_empty),
+        )
 
     def _members(self) -> list[tuple[Name, bytes]]:
         """Returns everybody with traits, in an order drawn by chance, and their traits as JSON."""
@@ -173,7 +195,7 @@ def _combinations_count(streams: list[Stream]) -> int:
     return sum(stream.ledger.combinations_count for stream in streams)
 
 
-def _say(step: Built | Sent | Reads | Deleted | Checked | Partition) -> None:
+def _say(step: Built | Sent | Answered | Reads | Deleted | Checked | Partition) -> None:
     sys.stdout.write(json.dumps(dataclasses.asdict(step)) + "\n")
     sys.stdout.flush()
 

@@ -18,7 +18,11 @@ from bench.conversation import (
     DELETE,
     PARTITION,
     READ,
+    READ_HTTP,
     SEND,
+    SEND_HTTP,
+    SEND_TO_NOBODY,
+    Answered,
     Built,
     Checked,
     Deleted,
@@ -100,6 +104,18 @@ class ClientProcess:
     def read(self, address: str, *, callers: int, count: int) -> Reads:
         """Has traits read by callers at once, so often in all."""
         return Reads(**self._do(READ, address, callers, count))
+
+    def send_http(self, address: str) -> Sent:
+        """Has the next part sent over HTTP, to the address of that."""
+        return Sent(**self._do(SEND_HTTP, address))
+
+    def send_to_nobody(self, address: str) -> Answered:
+        """Has the next part sent to a handler that does nothing; it is still the next one."""
+        return Answered(**self._do(SEND_TO_NOBODY, address))
+
+    def read_http(self, address: str, *, callers: int, count: int, is_empty: bool) -> Answered:
+        """Has traits read over HTTP, as `read` does; `is_empty`: the handler does nothing."""
+        return Answered(**self._do(READ_HTTP, address, callers, count, int(is_empty)))
 
     def delete(self, address: str) -> Deleted:
         """Has the next identifier deleted."""

@@ -15,6 +15,9 @@ CHECK: Final = "check"
 PARTITION: Final = "partition"
 BUILD: Final = "build"
 READ: Final = "read"
+SEND_HTTP: Final = "send-http"
+READ_HTTP: Final = "read-http"
+SEND_TO_NOBODY: Final = "send-to-nobody"
 """The steps, each told as one line of itself, the service's address, and numbers."""
 
 
@@ -37,6 +40,8 @@ class Part:
     batch_max: int = 0
     is_unary: bool = False
     """Whether batches are calls of `Ingest`, one after another, instead of a stream."""
+    is_http: bool = False
+    """Whether they are calls of the Tracking API, one after another."""
 
 
 def plain_part(
@@ -47,6 +52,7 @@ def plain_part(
     batch_min: int = 0,
     batch_max: int = 0,
     is_unary: bool = False,
+    is_http: bool = False,
 ) -> Part:
     """Returns a part of so many events, after which nothing is deleted."""
     return Part(
@@ -59,6 +65,7 @@ def plain_part(
         batch_min=batch_min,
         batch_max=batch_max,
         is_unary=is_unary,
+        is_http=is_http,
     )
 
 
@@ -119,6 +126,16 @@ class Reads:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """How requests went, which were all answered as they should be."""
+
+    seconds: float
+    answers_ms: list[float]
+    """In order, a thousand of them: after which time each further thousandth had come."""
+    calls_count: int
+
+
+@dataclass(frozen=True)
 class Sent:
     """How sending a part went."""
 
@@ -129,6 +146,8 @@ class Sent:
     """Statuses of the events that the service thought notable, and `DROPS` among them."""
     reads: Reads | None = None
     """What was read beside it."""
+    calls_count: int = 0
+    """Of which `answers_ms` has every thousandth part; 0: it has all."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class ProcessTree:
         """Returns the usage of each part; processes that end in between are left out."""
         usages: dict[str, Usage] = {}
         for number, part in self.parts().items():
-            usage = usage_of(number)
+            # A load generator that the client ran has ended by then.
+            usage = usage_of(number, with_ended=number in self._others)
             if usage is not None:
                 usages[part] = usages.get(part, NOTHING).plus(usage)
         return usages

@@ -86,13 +86,14 @@ def print_measured(measured: Measured, name: str = "") -> None:
     prefix = f"{name} " if name else ""
     count, seconds = measured.events_count, measured.sent.seconds
     answers = sorted(measured.sent.answers_ms)
+    calls_count = measured.sent.calls_count or len(answers)
     rate = f"{measured.events_per_s:,.0f} events/s: {count:,} in {seconds:.2f} s"
     print_line(f"{prefix}rate", rate)
     print_line(
         f"{prefix}ack",
-        f"{describe_times(answers, '{:.0f}')} of {len(answers):,} batches"
+        f"{describe_times(answers, '{:.0f}')} of {calls_count:,} batches"
         if not measured.is_unary
-        else f"{describe_times(answers, '{:.1f}')} of {len(answers):,} calls",
+        else f"{describe_times(answers, '{:.1f}')} of {calls_count:,} calls",
     )
     cpu = {part: usage.cpu_us / count for part, usage in measured.usages.items()}
     costs = describe_parts(cpu, "{:.1f}")

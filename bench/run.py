@@ -19,7 +19,7 @@ from bench.yardsticks import SERVICE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bench.conversation import Checked, Deleted, Order
+    from bench.conversation import Answered, Checked, Deleted, Order
     from bench.service import Service
     from bench.yardsticks import Subject
 
@@ -67,13 +67,20 @@ class Run:
         self._build()
         tally = self.built.tallies[self._parts_sent]
         part = self._client.order.parts[self._parts_sent]
-        measured = self._measure(
-            lambda: self._client.send(self.address, events_per_s=events_per_s, readers=readers),
-            tally,
-            is_unary=part.is_unary,
-        )
+
+        def send() -> Sent:
+            if part.is_http:
+                return self._client.send_http(self._service.http_address)
+            return self._client.send(self.address, events_per_s=events_per_s, readers=readers)
+
+        measured = self._measure(send, tally, is_unary=part.is_unary or part.is_http)
         self._parts_sent += 1
         return measured
+
+    def send_to_nobody(self, address: str) -> Answered:
+        """Sends the next part to a handler that does nothing; it is still the next one."""
+        self._build()
+        return self._client.send_to_nobody(address)
 
     def read(self, *, callers: int, count: int) -> Measured:
         """Has traits read by callers at once, so often in all: an event is a read."""
@@ -83,6 +90,21 @@ class Run:
             return Sent(reads.seconds, reads.answers_ms, {}, reads)
 
         return self._measure(read, Tally(events_count=count // callers * callers), is_unary=True)
+
+    def read_http(self, *, callers: int, count: int) -> Measured:
+        """Has traits read over HTTP by callers at once, so often in all: an event is a read."""
+
+        def read() -> Sent:
+            read = self._client.read_http(
+                self._service.http_address, callers=callers, count=count, is_empty=False
+            )
+            return Sent(read.seconds, read.answers_ms, {}, calls_count=read.calls_count)
+
+        return self._measure(read, Tally(events_count=count), is_unary=True)
+
+    def read_nothing_http(self, address: str, *, callers: int, count: int) -> Answered:
+        """Has a handler that does nothing asked for the same."""
+        return self._client.read_http(address, callers=callers, count=count, is_empty=True)
 
     def _measure(self, act: Callable[[], Sent], tally: Tally, *, is_unary: bool) -> Measured:
         service, watch = self._service, self._watch

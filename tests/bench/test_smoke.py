@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.wrk import is_installed
+
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = (
     ("machine", r"\d+ cores of .+ grpcio \d"),
@@ -81,6 +83,21 @@ READ = (
     ("read", r"[0-9a-f]{16}, [0-9a-f]{16} of traits with one, many callers"),
     INGEST[-1],
 )
+HTTP = (
+    *MACHINE,
+    ("parameters", r"shards=2 .*single=400 events=2000 call=20 reads=200 "),
+    ("single rate", r"[\d,]+ events/s: 400 in "),
+    ("single ack", r"p50 \d+\.\d ms, .+ max \d+\.\d ms of 400 calls"),
+    ("single CPU", r"µs/event: gateway .+ merge-0 .+ shard-0 .+ client "),
+    ("single empty", r"[\d,]+ a second, p50 \d+\.\d ms, .+ max "),
+    ("batch rate", r"[\d,]+ events/s: 2,000 in "),
+    ("batch ack", r"of 100 calls"),
+    ("batch empty", r"[\d,]+ a second, p50 \d+\.\d ms, .+ max "),
+    ("one read", r"[\d,]+ reads/s, p50 \d+\.\d ms, .+ p99 .+ of 20"),
+    ("many read", r"[\d,]+ reads/s, p50 \d+\.\d ms, .+ p99 .+ of 200"),
+    ("many empty", r"[\d,]+ a second, p50 "),
+    INGEST[-1],
+)
 MERGE_STORM = (
     *MACHINE,
     ("parameters", r"shards=2 clusters=40 members=12 "),
@@ -129,6 +146,8 @@ RECOVERY = (
     ("checksum", r"[0-9a-f]{16} of 50 profiles read back"),
 )
 
+WITHOUT_WRK = pytest.mark.skipif(not is_installed(), reason="not run: wrk is not installed")
+
 
 @pytest.mark.ray
 @pytest.mark.timeout(120)
@@ -142,6 +161,7 @@ RECOVERY = (
         ("growth", GROWTH),
         ("unary", UNARY),
         ("read", READ),
+        pytest.param("http", HTTP, marks=WITHOUT_WRK),
         ("hot_key", HOT_KEY),
         ("memory", MEMORY),
         ("merge_storm", MERGE_STORM),

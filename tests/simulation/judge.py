@@ -222,11 +222,26 @@ class Judge:
         """Whether the link must see the founding: acked before, or earlier in the same stream."""
         ledger = self.world.ledger
         if founded.stream == stored.stream and stored.at not in self.world.merge.strays:
-            return founded.stamp_us < stored.stamp_us
+            return founded.stamp_us < stored.stamp_us and not self._is_promoted_again(
+                founded, stored
+            )
         told = ledger.told.get(self.logs.events[founded.at].key, [])
         if not self.world.plan.knows_for_ever:
             told = [each for each in told if each.side.is_of(founded.stamp_us)]
         return bool(told) and told[0].step < ledger.first_sent[stored.key]
+
+    def _is_promoted_again(self, founded: Founded, stored: Stored) -> bool:
+        """Whether newer rules brought an event of the same call here behind the one that links.
+
+        A batch has an order among the events that were stored by the same attempt.
+        """
+        founder, first_sent = self.logs.events[founded.at], self.world.ledger.first_sent
+        return (
+            founder.rules_version > stored.rules_version
+            and founded.at[0] == stored.at[0]
+            and founded.at[1] > stored.at[1]
+            and first_sent[founder.key] == first_sent[stored.key]
+        )
 
 
 class _Attempt:

@@ -64,8 +64,9 @@ async def test_a_compressed_body_is_what_it_decompresses_to(encoding: str, step:
     ("body", "encoding"),
     [
         (b"no gzip", "gzip"),
-        (gzip.compress(b"abc")[:-1], "gzip"),
-        (gzip.compress(b"abc") + b"more", "gzip"),
+        # Without a time, for parameters name a test, and every worker has to collect the same.
+        (gzip.compress(b"abc", mtime=0)[:-1], "gzip"),
+        (gzip.compress(b"abc", mtime=0) + b"more", "gzip"),
         (b"", "gzip"),
         (b"abc", "br"),
         (b"abc", "gzip, gzip"),
