@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.client_process import ClientProcess
@@ -12,7 +13,7 @@ from bench.ledger import Tally
 from bench.machine import describe_commit, describe_load, describe_machine
 from bench.processes import CLIENT, directory_bytes
 from bench.report import Measured, print_line
-from bench.service import BenchFailedError, BoundedDirectory
+from bench.service import BenchFailedError, BoundedDirectory, Service
 from bench.watch import Watch
 from bench.yardsticks import SERVICE
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from bench.conversation import Answered, Checked, Deleted, Order
-    from bench.service import Service
     from bench.yardsticks import Subject
 
 DISK_BYTES_PER_EVENT_MAX: Final = 3_000
@@ -157,6 +157,7 @@ def started(
     log_level: str = "warning",
     disk_bytes_per_event_max: int = DISK_BYTES_PER_EVENT_MAX,
     subject: Subject = SERVICE,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Run]:
     """Prints what the figures depend on and runs a service; nothing is left of it afterwards.
 
@@ -167,7 +168,9 @@ def started(
         log_level: the service's.
         disk_bytes_per_event_max: bounds the disk, with what an empty service needs.
         subject: the service, or what it is compared with.
+        settings: of the service, as `UNIFY_*`; for the service alone.
     """
+    launch = partial(Service, settings=settings) if settings else subject.launch
     events = sum(part.events_max for part in order.parts)
     disk_bytes_max = DISK_BYTES_MIN + disk_bytes_per_event_max * events + subject.disk_bytes
     print_line("bench", title)
@@ -181,7 +184,7 @@ def started(
         )
         with (
             ClientProcess(order) as client,
-            subject.launch(directory.path, shards=values["shards"], log_level=log_level) as service,
+            launch(directory.path, shards=values["shards"], log_level=log_level) as service,
         ):
             watch = Watch(service, directory.path, disk_bytes_max)
             try:

@@ -16,6 +16,7 @@ from bench.machine import ROOT
 from bench.processes import ProcessTree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from bench.client_process import ClientProcess
@@ -39,8 +40,15 @@ class BenchFailedError(Exception):
 class Service:
     """A service on loopback, with nothing left of it afterwards."""
 
-    def __init__(self, directory: Path, *, shards: int, log_level: str = "warning") -> None:
-        """Starts it in a directory that exists, and returns at once."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        shards: int,
+        log_level: str = "warning",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts it in a directory that exists, with settings as `UNIFY_*`; returns at once."""
         self.directory = directory
         self.data_dir = directory / "data"
         self._output = directory / "output"
@@ -59,6 +67,7 @@ class Service:
                     "RAY_TMPDIR": str(directory),
                     # What the machine can do is measured, not what a space may.
                     "UNIFY_SPACE_READS_PER_S": "0",
+                    **(settings or {}),
                 },
             )
         self.http_address = ""

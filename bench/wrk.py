@@ -35,6 +35,11 @@ def is_installed() -> bool:
     return shutil.which("wrk") is not None
 
 
+def basic(key: str) -> str:
+    """Returns a header that has a key as the user name of Basic."""
+    return f"Basic {base64.b64encode(f'{key}:'.encode()).decode()}"
+
+
 def send_all(address: str, key: str, senders: Sequence[Sequence[Request]]) -> Answered:
     """Sends the requests of each sender, the next one when the one before it is answered.
 
@@ -57,10 +62,9 @@ def send_all(address: str, key: str, senders: Sequence[Sequence[Request]]) -> An
 
 
 def _run(address: str, key: str, directory: str, counts: list[int]) -> Answered:
-    basic = base64.b64encode(f"{key}:".encode()).decode()
     threads = str(len(counts))
     command = ["wrk", "-t", threads, "-c", threads, "-d", f"{TIMEOUT_S}s", "--timeout", "60s"]
-    command += ["-s", str(SCRIPT), f"http://{address}/", directory, f"Basic {basic}"]
+    command += ["-s", str(SCRIPT), f"http://{address}/", directory, basic(key)]
     right, ended, fields = 0, 0, dict[str, str]()
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -98,6 +98,15 @@ HTTP = (
     ("many empty", r"[\d,]+ a second, p50 "),
     INGEST[-1],
 )
+FLOOD = (
+    *MACHINE,
+    ("parameters", r"shards=2 .*pairs=1 calls=100 limit=1000 "),
+    ("alone", r"p50 \d+\.\d ms, .+ p99 .+ of 1 times 100 calls"),
+    ("beside", r"p50 \d+\.\d ms, .+ p99 .+ of 1 times 100 calls"),
+    ("ratio", r"beside/alone: p99 median \S+ \(.+ to .+\) of 1 pairs"),
+    ("refused", r"[\d,]+ calls of the flood, [\d,]+ a second"),
+    INGEST[-1],
+)
 MERGE_STORM = (
     *MACHINE,
     ("parameters", r"shards=2 clusters=40 members=12 "),
@@ -162,6 +171,7 @@ WITHOUT_WRK = pytest.mark.skipif(not is_installed(), reason="not run: wrk is not
         ("unary", UNARY),
         ("read", READ),
         pytest.param("http", HTTP, marks=WITHOUT_WRK),
+        pytest.param("flood", FLOOD, marks=WITHOUT_WRK),
         ("hot_key", HOT_KEY),
         ("memory", MEMORY),
         ("merge_storm", MERGE_STORM),

@@ -31,6 +31,8 @@ CORS: Final = {
 }
 ARRIVING_FACTOR: Final = 4
 """Calls whose bodies may be arriving, for each that may be served."""
+HELD_S: Final = 0.1
+"""That a refusal is held back whose caller calls too often."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -98,6 +100,9 @@ class Surrounding:
             self._edge.draining.check()
             check_room(self._edge)
             response: Response = await self._serve(request)
+        except RateLimitedError as error:
+            await hold(self._edge)
+            response = self._refused(error)
         except (UnifyError, HttpError) as error:
             response = self._refused(error)
         except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer
@@ -119,6 +124,21 @@ class Surrounding:
         return response
 
 
+async def hold(edge: Edge) -> None:
+    """Keeps an answer back that calls too often: whoever waits for it does not call meanwhile.
+
+    So a caller without patience costs the others little. As many are held back as may be served.
+    """
+    counts = edge.counts
+    if counts.held >= edge.settings.calls_concurrent_max:
+        return
+    counts.held += 1
+    try:
+        await edge.pause(HELD_S)
+    finally:
+        counts.held -= 1
+
+
 async def read_bounded(edge: Edge, request: Request, bytes_max: int) -> bytes:
     """Returns a call's body, as `read_body` does; then there has to be room to serve it.
 
@@ -138,8 +158,9 @@ def check_room(edge: Edge) -> None:
     """Refuses a call while too many are served, or far too many are still arriving.
 
     Those that arrive are counted by themselves: whoever sends a body byte by byte, and needs no
-    key for that, would keep others out.
+    key for that, would keep others out. So are those whose refusal is held back.
     """
     counts, calls_max = edge.counts, edge.settings.calls_concurrent_max
-    if counts.calls - counts.reading > calls_max or counts.reading > ARRIVING_FACTOR * calls_max:
+    served = counts.calls - counts.reading - counts.held
+    if served > calls_max or counts.reading > ARRIVING_FACTOR * calls_max:
         raise ShardOverloadedError("Too many calls are under way; try again after a pause.")

@@ -21,6 +21,8 @@ class Counts:
         """Under way."""
         self.reading = 0
         """Of them, those whose bodies are arriving."""
+        self.held = 0
+        """Of them, those whose refusal is held back."""
         self.requests: Counter[tuple[str, str]] = Counter()
         """By (route, status)."""
         self.events: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from unify_grpc.http.counts import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from unify_grpc.service.deleting import Deleter
     from unify_grpc.service.directory import SpaceDirectory
@@ -34,6 +35,8 @@ class Edge:
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     """Seconds that never go back, for limits of calls."""
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits so many seconds."""
 
 
 def edge_of(gateway: Gateway) -> Edge:

@@ -131,6 +131,22 @@ class RateLimits:
         Raises:
             RateLimitedError: there is nothing left for this space or key.
         """
+        filled = self._check(space, key, now_s, cost)
+        tightest: Standing | None = None
+        for limit, bucket in filled:
+            bucket.level -= cost
+            standing = limit.standing(bucket, 1.0)
+            if tightest is None or standing.remaining < tightest.remaining:
+                tightest = standing
+        return tightest
+
+    def check(self, space: Hashable, key: Hashable, now_s: float) -> None:
+        """Raises `RateLimitedError` where even a call that costs 1 would be refused."""
+        self._check(space, key, now_s, 1.0)
+
+    def _check(
+        self, space: Hashable, key: Hashable, now_s: float, cost: float
+    ) -> list[tuple[RateLimit, _Bucket]]:
         filled = [
             (limit, limit.fill(whose, now_s))
             for limit, whose in ((self._space, space), (self._key, key))
@@ -143,9 +159,4 @@ class RateLimits:
                 tightest = standing
         if tightest is not None:
             raise RateLimitedError(tightest)
-        for limit, bucket in filled:
-            bucket.level -= cost
-            standing = limit.standing(bucket, 1.0)
-            if tightest is None or standing.remaining < tightest.remaining:
-                tightest = standing
-        return tightest
+        return filled

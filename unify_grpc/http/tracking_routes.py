@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import time
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -101,6 +100,7 @@ class Tracking:
         if _has_basic_key(authorization):
             # Whoever is not let in is told so before the body is read.
             caller = await self._authenticate(authorization)
+            self._check_rate(caller)
         if kind in BATCH:
             call = read_batch(await read_bounded(self._edge, request, BATCH_BYTES_MAX))
         else:
@@ -108,7 +108,7 @@ class Tracking:
         if caller is None:
             key = f"Bearer {call.write_key}" if call.write_key else authorization
             caller = await self._authenticate(key)
-        standing = self._check_rate(caller, len(call.events))
+        standing = self._take_rate(caller, len(call.events))
         is_strict = _is_strict(request)
         outcomes = await self._ingest(call, caller, only_notable=not is_strict)
         if self._count(len(call.events), outcomes):
@@ -144,13 +144,19 @@ class Tracking:
         check_scope(caller, INGEST)
         return caller
 
-    def _check_rate(self, caller: Caller, count: int) -> Standing | None:
+    def _check_rate(self, caller: Caller) -> None:
+        """Refuses whoever may send nothing now, before a body is read: `RateLimitedError`."""
+        assert caller.space is not None, "a write key is of a space"
+        space, key = caller.space.record.number, caller.credential.number
+        self._limits.check(space, key, self._edge.clock())
+
+    def _take_rate(self, caller: Caller, count: int) -> Standing | None:
         """Counts events for their space and key; `RateLimitedError` if there are too many."""
         assert caller.space is not None, "a write key is of a space"
         return self._limits.take(
             caller.space.record.number,
             caller.credential.number,
-            time.monotonic(),
+            self._edge.clock(),
             cost=max(1, count),
         )
 

@@ -86,6 +86,7 @@ class ProfileEdge:
             draining=Draining(),
             settings=Settings(**settings),
             clock=self.backend.clock,
+            pause=_no_pause,
         )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(build_app(self.edge)), base_url="http://unify.test"
@@ -139,3 +140,8 @@ def identify(user: str, **fields: Any) -> dict[str, Any]:
 def track(user: str, event: str, **fields: Any) -> dict[str, Any]:
     """Returns a track call."""
     return {"type": "track", "userId": user, "event": event, **fields}
+
+
+async def _no_pause(seconds: float) -> None:
+    """What is held back is answered at once."""
+    del seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.http.tracking_edge import TrackingEdge, fault
+from unify_grpc.http.calls import HELD_S
 
 EVENT = {"type": "track", "userId": "u", "event": "E"}
 
@@ -44,3 +45,36 @@ async def test_gateways_share_a_limit_evenly() -> None:
         answer.headers["x-ratelimit-limit"],
         answer.headers["x-ratelimit-remaining"],
     )
+
+
+async def test_a_refusal_is_held_back() -> None:
+    """A caller without patience is answered later, and any other at once."""
+    edge = TrackingEdge(key_writes_per_s=1)
+    await edge.post("/v1/track", EVENT)
+    assert [] == edge.pauses
+
+    assert 429 == (await edge.post("/v1/track", EVENT)).status_code
+
+    assert [HELD_S] == edge.pauses
+    assert 0 == edge.edge.counts.held
+
+
+async def test_refusals_held_back_keep_nobody_out() -> None:
+    """They are not among the calls that there is room for; what is too many is refused at once."""
+    edge = TrackingEdge(key_writes_per_s=1, calls_concurrent_max=2)
+    counts = edge.edge.counts
+    counts.calls = counts.held = 2
+    await edge.post("/v1/track", EVENT)
+
+    refused = await edge.post("/v1/track", EVENT)
+
+    assert (429, "rate_limit_error") == fault(refused)
+    assert [] == edge.pauses
+
+
+async def test_who_may_send_nothing_is_refused_before_the_body() -> None:
+    """What the body says does not matter then."""
+    edge = TrackingEdge(key_writes_per_s=1)
+    await edge.post("/v1/track", EVENT)
+
+    assert (429, "rate_limit_error") == fault(await edge.send("/v1/track", b"no JSON"))

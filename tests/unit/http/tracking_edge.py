@@ -86,6 +86,8 @@ class TrackingEdge:
         self.backend = NotedBackend(rules or {})
         self.directory = KeyedSpace(self.backend)
         self.settings = Settings(**settings)
+        self.pauses: list[float] = []
+        """How long refusals were held back, in seconds; they were not really."""
         ingestor = Ingestor(
             cast("Any", self.backend),
             cast("Any", self.directory),
@@ -98,10 +100,14 @@ class TrackingEdge:
             directory=cast("Any", self.directory),
             draining=Draining(),
             settings=self.settings,
+            pause=self._pause,
         )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(build_app(self.edge)), base_url="http://unify.test"
         )
+
+    async def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     async def post(
         self, path: str, message: object, *, key: str | None = KEY, **headers: str
