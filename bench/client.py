@@ -17,7 +17,12 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from bench.components import Partition, describe_counts, describe_partition
+from bench.components import (
+    Partition,
+    describe_counts,
+    describe_partition,
+    describe_traits,
+)
 from bench.conversation import (
     BUILD,
     CHECK,
@@ -101,7 +106,13 @@ class Client:
         if step == PARTITION:
             sent = [profile for stream in self._streams for profile in stream.sent.profiles()]
             counts = [each for stream in self._streams for each in stream.sent.anchor_counts()]
-            return replace(describe_partition(sent), anchors_checksum=describe_counts(counts))
+            return replace(
+                describe_partition(sent),
+                anchors_checksum=describe_counts(counts),
+                traits_checksum=describe_traits(
+                    (name.value, json.loads(traits)) for name, traits in self._members()
+                ),
+            )
         assert step == CHECK, f"no such step: {step}"
         sample = check_sample(self._streams, order.seed, order.profiles_checked)
         sample += hot_sample(self._streams) + self._parted

@@ -5,10 +5,11 @@ What the yardsticks without limits have to end with. It shares no code with any 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +31,8 @@ class Partition:
     """Of every profile's identifiers and number of events, in hexadecimal digits."""
     anchors_checksum: str = field(default="", compare=False)
     """Of the numbers of events of all anchors; what was read back may not say."""
+    traits_checksum: str = field(default="", compare=False)
+    """Of all traits set under a `user_id`; the same."""
 
 
 class Components:
@@ -73,6 +76,12 @@ class Components:
 def describe_counts(counts: Iterable[int]) -> str:
     """Returns a checksum of numbers in any order."""
     return blake2b(repr(sorted(counts)).encode(), digest_size=CHECKSUM_BYTES).hexdigest()
+
+
+def describe_traits(traits: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """Returns a checksum of (`user_id`, its traits) in any order."""
+    ordered = sorted((user_id, json.dumps(each, sort_keys=True)) for user_id, each in traits)
+    return blake2b(repr(ordered).encode(), digest_size=CHECKSUM_BYTES).hexdigest()
 
 
 def describe_partition(profiles: Iterable[tuple[list[_Member], int]]) -> Partition:

@@ -58,7 +58,7 @@ def send_traffic(
         subject: the service, or what it is compared with.
     """
     parts = plain_part(values["warm_up"], warm_up_mix), plain_part(values["events"], mix)
-    order = order_of(values, *parts)
+    order = order_of(values, *parts, keeps_traits=True)
     with started(title, order, values, subject=subject) as bench:
         bench.warm_up()
         measured = bench.measure()

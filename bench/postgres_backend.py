@@ -15,6 +15,7 @@ from bench.memory_control import MemoryControl
 from bench.postgres_graph import Graph, Known, Shown, fetch, find_identifiers
 from bench.postgres_schema import EVENT_COLUMNS, FIND_MESSAGES, SESSION
 from bench.postgres_server import DATABASE, USER
+from bench.postgres_traits import SAYS_TRAITS, NewTraits
 from unify_grpc.identity.outcomes import Outcome
 from unify_grpc.machines.batch import (
     FLAG_ACCOUNT_SIDE,
@@ -56,8 +57,9 @@ class _Event:
 class PostgresBackend:
     """Resolves, merges and stores in PostgreSQL; no limits of identity, no accounts."""
 
-    def __init__(self, lanes: list[Any], graph: Any) -> None:
+    def __init__(self, lanes: list[Any], graph: Any, *, keeps_traits: bool) -> None:
         """Takes a connection for each lane, and the one that changes the graph."""
+        self._keeps_traits = keeps_traits
         self.shard_map = ShardMap(len(lanes))
         self._lanes: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in lanes]
         self._graph_connection = graph
@@ -65,10 +67,10 @@ class PostgresBackend:
         self._control = MemoryControl()
 
     @classmethod
-    async def connected(cls, socket_dir: str, lanes: int) -> Self:
-        """Connects to a server whose tables are there."""
+    async def connected(cls, socket_dir: str, lanes: int, *, keeps_traits: bool) -> Self:
+        """Connects to a server whose tables are there, with one of traits if they are kept."""
         connections = [await connect(socket_dir) for _ in range(lanes + 1)]
-        return cls(connections[1:], connections[0])
+        return cls(connections[1:], connections[0], keeps_traits=keeps_traits)
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -123,6 +125,7 @@ class PostgresBackend:
             held = {(anchor, message) for anchor, message in rows}
         repeated: set[int] = set()
         records = []
+        traits = NewTraits()
         data = batch.data
         for index, event in enumerate(events):
             type_, _, _, _, source, _, time_us, stamp_us, _, message = event.fields
@@ -132,10 +135,16 @@ class PostgresBackend:
                 repeated.add(index)
                 continue
             held.add(name)
+            if self._keeps_traits and event.fields[1] & SAYS_TRAITS:
+                traits.take(batch, index, anchor)
             body = data[event.body_at : event.end]
             records.append((anchor, message, time_us, stamp_us, source, type_, body))
-        if records:
-            await connection.copy_records_to_table("events", records=records, columns=EVENT_COLUMNS)
+        if not traits:
+            await _copy(connection, records)
+            return repeated
+        async with connection.transaction():
+            await _copy(connection, records)
+            await traits.write(connection, prepared)
         return repeated
 
     async def list_owed(self, shard: int, *, before_us: int, sides_max: int) -> list[OwedSide]:
@@ -161,6 +170,11 @@ class PostgresBackend:
     async def see_types(self, space: int, types: list[str]) -> None:
         """Has the space meet types of identifiers."""
         self._control.see_types(space, types)
+
+
+async def _copy(connection: Any, records: list[tuple[Any, ...]]) -> None:
+    if records:
+        await connection.copy_records_to_table("events", records=records, columns=EVENT_COLUMNS)
 
 
 async def connect(socket_dir: str) -> Any:

@@ -46,6 +46,9 @@ CREATE UNIQUE INDEX events_by_message ON events (anchor, message);
 """A profile's id is that of the identifier that founded it; `message` is the message id's
 fingerprint, keyed, of 64 bits."""
 
+EVENTS_BY_TIME: Final = "CREATE INDEX events_by_time ON events (anchor, time_us)"
+"""For a page of a profile's newest events."""
+
 EVENT_COLUMNS: Final = ("anchor", "message", "time_us", "stamp_us", "source", "type", "body")
 """In which events are copied in."""
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.components import Partition, describe_partition
+from bench.components import Partition, describe_partition, describe_traits
 from bench.conversation import Checked
 from bench.postgres_backend import connect
 from bench.postgres_schema import COUNT_LOST, COUNT_PROFILES, READ_PROFILES
 from bench.postgres_server import PostgresServer
+from bench.postgres_traits import READ_TRAITS
 from bench.processes import Usage, descendants, usage_of
 from bench.report import print_line
 from bench.service import Service
+from unify_grpc.machines.trait_rows import decode_traits
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,6 +40,9 @@ _PARTS: Final = {
 
 class PostgresService(Service):
     """PostgreSQL with the service's gateway, with nothing left of it afterwards."""
+
+    is_whole = True
+    """Whether traits are kept, and events in order of time."""
 
     def __init__(self, directory: Path, *, shards: int, log_level: str = "warning") -> None:
         """Makes a database and starts everything; `shards` does not matter."""
@@ -88,7 +94,8 @@ class PostgresService(Service):
     def check(self, client: ClientProcess, address: str) -> Checked:
         """Reads all profiles from the tables: they have to be the components of what was sent."""
         expected = client.partition(address)
-        found, profiles_count, lost_count = asyncio.run(_read(str(self._server.socket_dir)))
+        socket_dir = str(self._server.socket_dir)
+        found, profiles_count, lost_count = asyncio.run(_read(socket_dir))
         wrong = []
         if found != expected:
             wrong.append(f"the tables have {found}, not {expected}")
@@ -96,12 +103,20 @@ class PostgresService(Service):
             wrong.append(f"{profiles_count} rows of profiles, for {found.profiles_count}")
         if lost_count:
             wrong.append(f"{lost_count} redirects lead nowhere")
+        if self.is_whole and expected.traits_checksum != asyncio.run(_read_traits(socket_dir)):
+            wrong.append("the table of traits does not have what was sent")
         return Checked(found.profiles_count, wrong, found.checksum)
 
     def _command(self, shards: int, log_level: str) -> list[str]:
         del shards, log_level
         program = [sys.executable, "-m", "bench.postgres_gateway"]
-        return [*program, str(self._server.socket_dir), str(LANES)]
+        return [*program, str(self._server.socket_dir), str(LANES), str(int(self.is_whole))]
+
+
+class BarePostgresService(PostgresService):
+    """The same with identifiers, profiles, redirects and events alone."""
+
+    is_whole = False
 
 
 async def _read(socket_dir: str) -> tuple[Partition, int, int]:
@@ -120,6 +135,25 @@ async def _read(socket_dir: str) -> tuple[Partition, int, int]:
         (list(zip(row["types"], row["values"], strict=True)), int(row["events"])) for row in rows
     ]
     return describe_partition(profiles), profiles_count, lost_count
+
+
+async def _read_traits(socket_dir: str) -> str:
+    """Returns the checksum of all traits set under a `user_id`."""
+    connection: Any = await connect(socket_dir)
+    try:
+        rows = await connection.fetch(READ_TRAITS)
+    finally:
+        await connection.close()
+    return describe_traits(
+        (
+            row["value"],
+            {
+                name: json.loads(cell.value_json)
+                for name, cell in decode_traits(row["cells"]).items()
+            },
+        )
+        for row in rows
+    )
 
 
 def _title(number: int) -> str:

@@ -40,6 +40,12 @@ def _postgres(directory: Path, *, shards: int, log_level: str) -> Service:
     return PostgresService(directory, shards=shards, log_level=log_level)
 
 
+def _bare_postgres(directory: Path, *, shards: int, log_level: str) -> Service:
+    from bench.postgres_service import BarePostgresService
+
+    return BarePostgresService(directory, shards=shards, log_level=log_level)
+
+
 SERVICE: Final = Subject("service", Service, "the service itself")
 YARDSTICKS: Final[Mapping[str, Subject]] = {
     each.name: each
@@ -49,6 +55,12 @@ YARDSTICKS: Final[Mapping[str, Subject]] = {
             _postgres,
             "PostgreSQL behind the same gateway, without limits",
             # The log may overrun what it is set to while a checkpoint is under way.
+            disk_bytes=2 * WAL_BYTES_MAX,
+        ),
+        Subject(
+            "postgres_bare",
+            _bare_postgres,
+            "PostgreSQL without traits and events in order of time, too",
             disk_bytes=2 * WAL_BYTES_MAX,
         ),
         Subject("naive", NaiveService, "everything committed per batch"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.components import Components, describe_partition
+from bench.components import Components, describe_partition, describe_traits
 from bench.ledger import Name
 from bench.postgres_server import find_programs
 
@@ -24,7 +24,13 @@ RUNS = r"median [\d,]+ events/s \(.+ to .+\), CPU \S+ µs/event: gateway .+ byte
 @pytest.mark.ray
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "name", ["naive", "ceiling", pytest.param("postgres", marks=WITHOUT_POSTGRES)]
+    "name",
+    [
+        "naive",
+        "ceiling",
+        pytest.param("postgres", marks=WITHOUT_POSTGRES),
+        pytest.param("postgres_bare", marks=WITHOUT_POSTGRES),
+    ],
 )
 def test_a_yardstick_does_the_work_and_is_compared_with_the_service(name: str) -> None:
     """A smoke run checks both, prints rates, CPU and their ratio, and leaves no directory."""
@@ -59,3 +65,12 @@ def test_a_partition_is_told_from_one_with_an_identifier_elsewhere() -> None:
 
     assert describe_partition(same) == describe_partition([([three], 1), ([two, one], 2)])
     assert describe_partition(same) != describe_partition([([one, three], 2), ([two], 1)])
+
+
+def test_traits_are_told_from_others() -> None:
+    """The checksum depends on every value and whose it is, and not on any order."""
+    one, two = ("a", {"x": 1, "y": [2]}), ("b", {"x": 1})
+
+    assert describe_traits([one, two]) == describe_traits([two, ("a", {"y": [2], "x": 1})])
+    assert describe_traits([one, two]) != describe_traits([one, ("b", {"x": 2})])
+    assert describe_traits([one, two]) != describe_traits([("b", one[1]), ("a", two[1])])
