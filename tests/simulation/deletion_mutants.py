@@ -8,6 +8,7 @@ from tests.simulation.mutant_deletion import (
     AnswersAlone,
     AnswersDeletionsAtOnce,
     ForgetsTheOpen,
+    ForgetsWhatItRecovered,
     LeavesOneOut,
     PushesNoProfile,
     RemembersOldDecisions,
@@ -94,6 +95,12 @@ DELETION_MUTANTS = (
         breaks="a deletion is answered when the merges before it are everywhere",
         seed=3,
         patches=((merge_machine, "Deletions", AnswersAlone),),
+    ),
+    Mutant(
+        name="deletion_answered_before_later_merges",
+        breaks="a deletion pushed again is answered when the merges behind it are everywhere",
+        seed=1360653,
+        patches=((merge_machine, "Deletions", ForgetsWhatItRecovered),),
     ),
     Mutant(
         name="deletion_not_known_again",

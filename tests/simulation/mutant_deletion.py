@@ -133,8 +133,10 @@ class PushesNoProfile(Deletions):
 class ForgetsTheOpen(Deletions):
     """Does not know after a start what was being aged."""
 
-    def recover(self) -> OpenRow | None:
+    def recover(self, last_record: int) -> OpenRow | None:
         """Takes nothing up."""
+        super().recover(last_record)
+        self._open = None
         return None
 
 
@@ -145,6 +147,15 @@ class AnswersAlone(Deletions):
         """Overlooks the others."""
         del flights
         return super().landed(record, ())
+
+
+class ForgetsWhatItRecovered(Deletions):
+    """Answers when what was there before a deletion is everywhere, after a restart too."""
+
+    def recover(self, last_record: int) -> OpenRow | None:
+        """Takes it that nothing was pushed again."""
+        del last_record
+        return super().recover(0)
 
 
 class AnswersDeletionsAtOnce(MergeMachine):

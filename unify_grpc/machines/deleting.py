@@ -49,6 +49,8 @@ class Deletions:
         self._waiting: dict[int, list[tuple[int, Deleted]]] = {}
         """By journal record: who is told what when every shard has it."""
         self._asking_open: list[int] = []
+        self._recovered = 0
+        """The last record that was there at the start."""
         self._staged: int | None = None
 
     @property
@@ -61,8 +63,12 @@ class Deletions:
         for key, value in self.view.scan(journal.NAME):
             self.incarnations[key[1:]] = int.from_bytes(value, "big")
 
-    def recover(self) -> OpenRow | None:
-        """Takes up the ageing that was journaled without its deletion; it has to be pushed."""
+    def recover(self, last_record: int) -> OpenRow | None:
+        """Takes up the ageing that was journaled without its deletion; it has to be pushed.
+
+        `last_record` is the last one of the journal: what was not confirmed is pushed again.
+        """
+        self._recovered = last_record
         self._open, self._is_aged = deletions.find_open(Working(self.view)), False
         return self._open
 
@@ -111,7 +117,7 @@ class Deletions:
         if done is not None:
             if not _is_same(done.command, command):
                 yield DeleteAnswer(request, Deleted(REUSED, b""))
-            elif _awaits(done.record, flights):
+            elif self._awaits(done.record, flights):
                 self._waiting.setdefault(done.record, []).append((request, done.deleted))
             else:
                 yield DeleteAnswer(request, done.deleted)
@@ -239,23 +245,25 @@ class Deletions:
 
         Who waits for a deletion waits for all records before it too: while a merge is on its way
         some members still lead to a list that shows what was deleted from the one it went into.
+        Of a record that a restart pushed again that holds for all it pushed, later ones too: the
+        rows are those of now, and a list that a merge has ended since is not told anything more.
         """
         if self._open is not None and self._open.record == record:
             self._is_aged = True
         for number in sorted(self._waiting):
-            if not _awaits(number, flights):
+            if not self._awaits(number, flights):
                 for request, deleted in self._waiting.pop(number):
                     yield DeleteAnswer(request, deleted)
+
+    def _awaits(self, record: int, flights: Collection[int]) -> bool:
+        """Whether a record, or one that it does not show without, is not with every shard yet."""
+        last = max(record, self._recovered)
+        return any(number <= last for number in flights)
 
     def _take_over(self, deletion: Deletion) -> None:
         if not deletion.refusal:
             following = incarnation_of(deletion.member) + 1
             self.incarnations[deletion.command.key] = following
-
-
-def _awaits(record: int, flights: Collection[int]) -> bool:
-    """Whether a record, or one before it, is not with every shard yet."""
-    return any(number <= record for number in flights)
 
 
 def _is_same(one: DeleteCommand, other: DeleteCommand) -> bool:

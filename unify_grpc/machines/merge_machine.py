@@ -128,7 +128,7 @@ class MergeMachine(Pushing):
     def recover(self, last_record: int) -> list[Message]:
         """Pushes again what was not confirmed before the start; call once, after the replay."""
         messages: list[Message] = []
-        opened = self.deletions.recover()
+        opened = self.deletions.recover(last_record)
         for number in range(self.confirmed + 1, last_record + 1):
             record = self.view.record(number)
             if record[:1] == ROUND_RECORD:

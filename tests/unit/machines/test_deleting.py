@@ -138,6 +138,29 @@ def test_it_is_answered_when_merges_before_it_are_everywhere(merge: OneMerge) ->
     assert [0] == [each.refusal for each in finish(merge)]
 
 
+def test_after_a_restart_it_is_answered_when_merges_behind_it_are_everywhere(
+    merge: OneMerge,
+) -> None:
+    """The list that such a merge ended was never told of it, and members still lead there."""
+    merge.decide(link("user_id:x", "phone:y", position=1), foundings={"user_id:x": founding(1)})
+    merge.decide(link("user_id:a@1", "email:b@2", position=2, message_id="m2"))
+    ask(merge, command("user_id:a@1", "email:b@2"))
+    for age in merge.take(SendPush):
+        merge.acknowledge(age)
+    assert merge.take(SendPush), "the deletion is on its way"
+    merge.link(link("user_id:x", "user_id:a@1", position=3, message_id="m3"))
+    merge.answer_look_ups()
+    again = merge.restarted()
+    ask(again, command("user_id:a@1", "email:b@2"))
+    first = again.take(SendPush)
+    assert any(rows_of(push).names for push in first)
+    for push in first:
+        again.acknowledge(push)
+
+    assert [] == again.take(DeleteAnswer)
+    assert [0] == [each.refusal for each in finish(again)]
+
+
 @pytest.mark.parametrize(
     ("named", "name", "refusal"),
     [
