@@ -36,6 +36,9 @@ def main() -> None:
 @click.option("--ray-address", help="Of a running Ray cluster; starts one in process if not set.")
 @click.option("--dev", is_flag=True, default=None, help="Space `dev` with known keys; loopback.")
 @click.option("--plaintext", is_flag=True, default=None, help="Serve beyond loopback without TLS.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate chain of both ports, PEM.")
+@click.option("--tls-key", metavar="FILE", help="Its private key, PEM, without a passphrase.")
+@click.option("--tls-client-ca", metavar="FILE", help="Whose certificates callers need (mTLS).")
 @click.option("--log-level", help="debug, info, warning or error.")
 def serve(**flags: Any) -> None:
     """Runs the service until SIGTERM."""
@@ -43,11 +46,12 @@ def serve(**flags: Any) -> None:
 
     from actors.launch import LaunchRefusedError, check_settings
     from actors.launch import serve as run
-    from unify_grpc.settings import load_settings
+    from unify_grpc.settings import forget_secrets, load_settings
     from unify_grpc.storage.errors import StoreRefusedError
 
     try:
         settings = load_settings(flags)
+        forget_secrets()
         check_settings(settings)
         asyncio.run(run(settings))
     except (LaunchRefusedError, StoreRefusedError, OSError, ValueError) as error:

@@ -70,7 +70,7 @@ def make_gateway(
     """Returns a gateway yet to be started, and its HTTP side, in a process set up for serving."""
     refused = () if settings.dev else (DEV_WRITE_KEY, DEV_ACCESS_TOKEN, DEV_ADMIN_TOKEN)
     gateway = Gateway(backend, settings, refused, own_port)
-    http = HttpServer(edge_of(gateway))
+    http = HttpServer(edge_of(gateway), gateway.certificates)
     gateway.add_front(http)
     # What lives now lives on; collecting it again and again would cost every batch.
     gc.collect()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import ray
 from actors.cluster import START_TIMEOUT_S, Cluster
 from actors.gateways import Gateways
 from actors.held_port import HeldPort
+from unify_grpc.service.certificates import CertificatesRefusedError, keep_certificates
 from unify_grpc.telemetry.logs import configure_logging, get_logger
 
 if TYPE_CHECKING:
@@ -31,14 +33,23 @@ class LaunchRefusedError(Exception):
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuses settings that would open the service to more people than they say."""
+    """Refuses settings that would open the service to more people than they say.
+
+    Raises:
+        LaunchRefusedError: so do these, or their certificates cannot be served with.
+    """
+    try:
+        keep_certificates(settings)
+    except CertificatesRefusedError as error:
+        raise LaunchRefusedError(str(error)) from None
     if settings.is_loopback:
         return
     if settings.dev:
         raise LaunchRefusedError("--dev has well-known keys, so it serves on loopback only")
-    if not settings.plaintext:
+    if not settings.has_tls and not settings.plaintext:
         raise LaunchRefusedError(
-            "serving without TLS on an address that is not loopback needs --plaintext"
+            "serving on an address that is not loopback needs --tls-cert and --tls-key,"
+            " or --plaintext"
         )
 
 
@@ -56,6 +67,7 @@ async def serve(
     """
     configure_logging(settings.log_level)
     check_settings(settings)
+    _dump_no_core()
     log = get_logger("service")
     loop = asyncio.get_running_loop()
     # Whoever cannot have the port is told so before anything is made or started.
@@ -71,7 +83,7 @@ async def serve(
             if ready is not None:
                 await ready(gateways)
             else:
-                _announce(gateways, settings.host)
+                _announce(gateways, settings)
                 await stopping.wait()
             log.info("draining")
     finally:
@@ -80,15 +92,26 @@ async def serve(
     log.info("stopped")
 
 
+def _dump_no_core() -> None:
+    """Has neither this process nor those that it starts leave its memory on a disk when it dies.
+
+    It holds keys, and what is known of people.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+
+
 def _show_admin_token(token: str) -> None:
     sys.stdout.write(f"admin token, shown once: {token}\n")
     sys.stdout.flush()
 
 
-def _announce(gateways: Gateways, host: str) -> None:
+def _announce(gateways: Gateways, settings: Settings) -> None:
     """Prints the one line that says where."""
-    own = [f"grpc://{host}:{port}" for port in gateways.own_ports]
-    line = [f"unify is ready: grpc://{host}:{gateways.port} http://{host}:{gateways.http_port}"]
+    host, s = settings.host, "s" if settings.has_tls else ""
+    own = [f"grpc{s}://{host}:{port}" for port in gateways.own_ports]
+    line = [f"unify is ready: grpc{s}://{host}:{gateways.port}"]
+    line += [f"http{s}://{host}:{gateways.http_port}"]
     line += ["gateways:", *own] if own else []
     sys.stdout.write(" ".join(line) + "\n")
     sys.stdout.flush()

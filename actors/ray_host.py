@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
+from ray._private import ray_constants
 from ray._private.node import Node
 
 from actors import names
@@ -63,6 +64,7 @@ def start_ray(settings: Settings, directory: Path) -> str:
     if settings.ray_address:
         options["address"] = settings.ray_address
     else:
+        _stay_on_loopback()
         options |= {
             "include_dashboard": False,
             "num_cpus": max(2, os.cpu_count() or 2),
@@ -77,6 +79,16 @@ def start_ray(settings: Settings, directory: Path) -> str:
         message = f"Ray could not be {verb}: {lines[0]}"
         raise RayMissingError(message) from error
     return str(context.address_info["gcs_address"])
+
+
+def _stay_on_loopback() -> None:
+    """Has a Ray that is started here listen on loopback only.
+
+    Whoever reaches it and has its token runs code. It does so by itself on systems where it makes
+    no clusters, which is what this says of ours. A test looks at where the pinned version listens.
+    """
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for its processes, and gateways
+    ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read it already
 
 
 @contextlib.contextmanager

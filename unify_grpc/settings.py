@@ -28,7 +28,7 @@ class Settings:
     data_dir: Path = Path("unify-data")
     """Where all stores are; made if it does not exist."""
     host: str = "127.0.0.1"
-    """Address to listen on; one that is not loopback needs `plaintext`."""
+    """Address to listen on; one that is not loopback needs `tls_cert`, or `plaintext`."""
     grpc_port: int = 50051
     """0 picks a free one."""
     http_port: int = 8080
@@ -47,6 +47,12 @@ class Settings:
     """Made an admin token at the start, if it is not one yet; 16 characters or more."""
     plaintext: bool = False
     """Serves without TLS on an address that is not loopback."""
+    tls_cert: str = ""
+    """File with the certificate chain, in PEM, of both ports; empty: they serve without TLS."""
+    tls_key: str = ""
+    """File with its private key, without a passphrase."""
+    tls_client_ca: str = ""
+    """File with the authorities that vouch for callers, who then need a certificate (mTLS)."""
     dedupe_window_days: int = 30
     """How long a message id is recognised."""
     checkpoint_overlay_bytes_max: int = 24 << 20
@@ -100,6 +106,15 @@ class Settings:
                     bool(self.http_port) and self.http_port == self.grpc_port,
                     "http_port and grpc_port must not be the same",
                 ),
+                (bool(self.tls_cert) != bool(self.tls_key), "tls_cert and tls_key go together"),
+                (
+                    bool(self.tls_client_ca) and not self.tls_cert,
+                    "tls_client_ca needs tls_cert and tls_key",
+                ),
+                (
+                    self.plaintext and bool(self.tls_cert),
+                    "plaintext and tls_cert contradict each other",
+                ),
                 (self.space_reads_per_s < 0, "space_reads_per_s must not be negative"),
                 (self.key_reads_per_s < 0, "key_reads_per_s must not be negative"),
                 (self.space_writes_per_s < 0, "space_writes_per_s must not be negative"),
@@ -122,6 +137,11 @@ class Settings:
     def shares_ports(self) -> bool:
         """Whether ports are held for the service, and gateways listen on them together."""
         return self.gateways > 1 or self.gateway_ports
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether both ports are encrypted."""
+        return bool(self.tls_cert)
 
     @property
     def is_loopback(self) -> bool:
@@ -167,6 +187,11 @@ def load_settings(
                 message = f"{PREFIX}{each.name.upper()} cannot be read as {each.type}"
                 raise ValueError(message) from error
     return Settings(**values)
+
+
+def forget_secrets() -> None:
+    """Takes secrets out of the environment, once read: Ray hands it on to every process of its."""
+    os.environ.pop(f"{PREFIX}ADMIN_TOKEN", None)
 
 
 def environment_of_children() -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actors.commands.encryption import Encryption, encrypts
 from actors.commands.printing import printable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Asked:
     address: str
     token: str
     is_json: bool
+    encryption: Encryption
 
     def client(self, space: str | None = None, *, patience_s: float = PATIENCE_S) -> UnifyClient:
         """Returns a client; `space` is the one that an admin token reads, where it matters."""
@@ -44,6 +46,7 @@ class Asked:
             key=self.token,
             space=space,
             timeout_s=TIMEOUT_S,
+            tls=self.encryption.config(),
             retry=RetryPolicy(deadline_s=patience_s),
         )
 
@@ -62,20 +65,27 @@ class CallFailedError(click.ClickException):
 
 
 def asks_service(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `--address`, `--token` and `--json`, as `Asked`, and errors in one line."""
+    """Gives a command what names a service, and `--json`, as `Asked`; and errors in one line."""
 
     @reaches_service(needs_token=True)
     @functools.wraps(command)
-    def wrapped(*arguments: Any, address: str, token: str, is_json: bool, **options: Any) -> None:
+    def wrapped(
+        *arguments: Any,
+        address: str,
+        token: str,
+        is_json: bool,
+        encryption: Encryption,
+        **options: Any,
+    ) -> None:
         with asking():
-            asked = Asked(address=address, token=token, is_json=is_json)
+            asked = Asked(address=address, token=token, is_json=is_json, encryption=encryption)
             command(asked, *arguments, **options)
 
     return wrapped
 
 
 def reaches_service(*, needs_token: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Returns what gives a command `--address`, `--token` and `--json`."""
+    """Returns what gives a command `--address`, `--token`, `--json`, and what encrypts."""
     options = (
         click.option(
             "--address",
@@ -92,6 +102,7 @@ def reaches_service(*, needs_token: bool) -> Callable[[Callable[..., None]], Cal
             show_envvar=True,
             help="An access token or an admin token.",
         ),
+        encrypts,
         click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs."),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from actors.commands.connecting import Asked, CallFailedError, asking, reaches_service
+from actors.commands.encryption import Encryption
 from actors.commands.printing import print_json, printable
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ class NotCheckedError(CallFailedError):
 )
 @reaches_service(needs_token=False)
 def verify(
-    *, data_dir: Path | None, timeout_s: float, address: str, token: str | None, is_json: bool
+    *,
+    data_dir: Path | None,
+    timeout_s: float,
+    address: str,
+    token: str | None,
+    is_json: bool,
+    encryption: Encryption,
 ) -> None:
     """Checks every record and every invariant, and changes nothing.
 
@@ -49,7 +56,10 @@ def verify(
         if data_dir is not None:
             code = _verify_stopped(data_dir, is_json=is_json)
         else:
-            code = _verify_running(address, token or "", timeout_s, is_json=is_json)
+            asked = Asked(
+                address=address, token=token or "", is_json=is_json, encryption=encryption
+            )
+            code = _verify_running(asked, timeout_s)
     except CallFailedError as error:
         raise NotCheckedError(error.message, error.faults) from None
     except click.ClickException:
@@ -76,12 +86,12 @@ def _verify_stopped(directory: Path, *, is_json: bool) -> int:
     return _print(report.findings, report.findings_count, report.records_count, is_json=is_json)
 
 
-def _verify_running(address: str, token: str, timeout_s: float, *, is_json: bool) -> int:
-    with asking(), Asked(address=address, token=token, is_json=is_json).client() as client:
+def _verify_running(asked: Asked, timeout_s: float) -> int:
+    with asking(), asked.client() as client:
         verified = client.verify(timeout_s=timeout_s)
     findings = [(each.part, each.invariant, each.description) for each in verified.findings]
     return _print(
-        findings, verified.findings_count, verified.records_checked_count, is_json=is_json
+        findings, verified.findings_count, verified.records_checked_count, is_json=asked.is_json
     )
 
 

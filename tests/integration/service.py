@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITE_KEY = "dev_write_key"
 ACCESS_TOKEN = "dev_access_token"
 ADMIN_TOKEN = "dev_admin_token"
-URL = re.compile(r"grpc://(\S+)")
-READY = re.compile(r"unify is ready: grpc://(\S+) (http://\S+)")
+URL = re.compile(r"grpcs?://(\S+)")
+READY = re.compile(r"unify is ready: grpcs?://(\S+) (https?://\S+)")
 START_S = 60.0
 STOP_S = 40.0
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from unify_grpc.http.calls import json_answer, refuse
+from unify_grpc.http.calls import refuse
 from unify_grpc.http.counts import CONTENT_TYPE
 from unify_grpc.http.profile_routes import profile_routes
 from unify_grpc.http.refusals import INTERNAL
@@ -33,16 +34,19 @@ def build_app(edge: Edge) -> Starlette:
 
 
 def health_routes(edge: Edge) -> list[BaseRoute]:
-    """Returns the routes for those who watch the service. They need no key and name nobody."""
+    """Returns the routes for those who watch the service. They need no key and name nobody.
+
+    Pages of other origins may not read them, unlike the Tracking API's.
+    """
 
     async def healthz(request: Request) -> Response:
         del request
-        return json_answer({"status": "ok"})
+        return _plain_answer({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
         del request
         is_ready = _is_ready(edge)
-        return json_answer({"ready": is_ready}, 200 if is_ready else 503)
+        return _plain_answer({"ready": is_ready}, 200 if is_ready else 503)
 
     async def metrics(request: Request) -> Response:
         del request
@@ -67,7 +71,13 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:  # noqa: PLR2004 - a status is its own best name
         content |= {"code": "method_not_allowed", "message": "The route has no such method."}
     headers = dict(error.headers) if error.headers else None
-    return json_answer(content, error.status_code, headers)
+    return _plain_answer(content, error.status_code, headers)
+
+
+def _plain_answer(
+    content: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -11,11 +11,14 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from unify_grpc.http.app import build_app
+from unify_grpc.http.security_headers import SecurityHeaders, header_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import ssl
+    from collections.abc import Callable, Iterator
 
     from unify_grpc.http.edge import Edge
+    from unify_grpc.service.certificates import CertificateKeeper
 
 HEAD_BYTES_MAX: Final = 64 << 10
 """Of a request's line and headers; whoever sends more is hung up on."""
@@ -78,7 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
         del msg
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(INVALID_HTTP)}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(INVALID_HTTP)}\r\nConnection: close\r\n"
+            f"{header_lines(is_tls=self.scheme == 'https')}\r\n"
         )
         self.transport.write(head.encode() + INVALID_HTTP)
         self.transport.close()
@@ -105,12 +109,31 @@ class _Server(uvicorn.Server):
         """Leaves signals alone."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens as the library does, but with TLS a handshake has no longer than a head."""
+        config, loop = self.config, asyncio.get_running_loop()
+        if config.ssl is None:
+            await super().startup(sockets)
+            return
+        self.servers = [
+            await loop.create_server(
+                lambda: BoundedProtocol(config, self.server_state, self.lifespan.state),
+                sock=each,
+                ssl=config.ssl,
+                ssl_handshake_timeout=HEAD_S_MAX,
+                backlog=BACKLOG,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
+
 
 class HttpServer:
     """Serves HTTP from when the gateway serves gRPC until it has drained."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, certificates: CertificateKeeper | None = None) -> None:
         self._edge = edge
+        self._certificates = certificates
         self.port = edge.settings.http_port
         """The port it listens on, once it was started."""
         self._sockets: list[socket.socket] = []
@@ -128,7 +151,7 @@ class HttpServer:
         self._sockets = listen(settings.host, self.port, is_shared=settings.shares_ports)
         self.port = self._sockets[0].getsockname()[1]
         config = uvicorn.Config(
-            build_app(self._edge),
+            SecurityHeaders(build_app(self._edge)),
             http=BoundedProtocol,
             loop="none",
             lifespan="off",
@@ -141,6 +164,7 @@ class HttpServer:
             timeout_keep_alive=IDLE_S_MAX,
             timeout_graceful_shutdown=int(STOP_S),
             backlog=BACKLOG,
+            ssl_context_factory=_context_factory(self._certificates),
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
@@ -155,6 +179,15 @@ class HttpServer:
             self._serving.cancel()
         for each in self._sockets:
             each.close()
+
+
+def _context_factory(
+    certificates: CertificateKeeper | None,
+) -> Callable[[object, object], ssl.SSLContext] | None:
+    """Returns how the library gets what to encrypt with; None: it does not encrypt."""
+    if certificates is None:
+        return None
+    return lambda _config, _default: certificates.http_context()
 
 
 def listen(host: str, port: int, *, is_shared: bool) -> list[socket.socket]:

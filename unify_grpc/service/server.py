@@ -20,6 +20,7 @@ from unify_grpc._pb.unify.v1 import (
     space_service_pb2_grpc,
 )
 from unify_grpc.service.calls import CallInterceptor, check_scopes
+from unify_grpc.service.certificates import keep_certificates
 from unify_grpc.service.deleting import Deleter
 from unify_grpc.service.directory import RENEWAL_INTERVAL_S, SpaceDirectory
 from unify_grpc.service.draining import Draining
@@ -42,6 +43,8 @@ MESSAGE_BYTES_MAX = 4 << 20
 METADATA_BYTES_MAX = 8 << 10
 STREAMS_MAX = 1000
 PING_INTERVAL_MS_MIN = 30_000
+HANDSHAKE_MS_MAX = 10_000
+"""For the beginning of an encrypted connection."""
 QUIET_S = 0.3
 """Without a call for this long, a draining gateway takes it that none is on its way."""
 DROP_S = 1.0
@@ -59,6 +62,7 @@ SERVICES = [
 
 def options_of(settings: Settings) -> list[tuple[str, int]]:
     """Returns how gRPC serves: what it takes, and how often clients may ask if it is there."""
+    handshakes = [("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX)]
     return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -67,6 +71,7 @@ def options_of(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.so_reuseport", int(settings.shares_ports)),
+        *(handshakes if settings.has_tls else ()),
     ]
 
 
@@ -101,11 +106,16 @@ class Gateway:
             settings: with several `gateways`, the port is shared by those who listen on it.
             refused_keys: let in by nobody, whatever the directory says.
             own_port: listened on too, by this gateway alone; 0 for none.
+
+        Raises:
+            CertificatesRefusedError: the settings name certificates that cannot be served with.
         """
         check_scopes(
             [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]
         )
         self.settings = settings
+        self.certificates = keep_certificates(settings)
+        """None: without TLS."""
         self._own_port = own_port
         self.directory = SpaceDirectory(
             backend, refused_keys, dedupe_window_days=settings.dedupe_window_days
@@ -133,6 +143,7 @@ class Gateway:
         self._sweeping: asyncio.Task[None] | None = None
         self._filler = SearchFiller(backend)
         self._filling: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def _add_services(self, backend: Backend) -> None:
         settings = self.settings
@@ -176,6 +187,8 @@ class Gateway:
         self._renewal = asyncio.get_running_loop().create_task(self._renew())
         self._sweeping = asyncio.get_running_loop().create_task(self.ingestor.sweeper.run())
         self._filling = asyncio.get_running_loop().create_task(self._filler.run())
+        if self.certificates is not None:
+            self._watching = asyncio.get_running_loop().create_task(self.certificates.watch())
         port = self._listen(self.settings.grpc_port)
         if self._own_port:
             self._listen(self._own_port)
@@ -189,7 +202,10 @@ class Gateway:
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         address = f"{host}:{port}"
         try:
-            return int(self._server.add_insecure_port(address))
+            if self.certificates is None:
+                return int(self._server.add_insecure_port(address))
+            credentials = self.certificates.grpc_credentials()
+            return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
             message = f"the port of {address} cannot be had"
             raise OSError(message) from error
@@ -210,7 +226,7 @@ class Gateway:
             self._server.stop(grace=DROP_S), *(front.stop() for front in self._fronts)
         )
         await self.ingestor.drain(max(DROP_S, give_up - loop.time()))
-        for task in (self._renewal, self._sweeping, self._filling):
+        for task in (self._renewal, self._sweeping, self._filling, self._watching):
             if task is not None:
                 task.cancel()
         await self.directory.leave()
