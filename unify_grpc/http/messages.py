@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from unify_grpc.http.refusals import BatchTooLongError, BodyTooLargeError, JsonInvalidError
-from unify_grpc.http.splitting import NotSplitError, split_array, split_object
+from unify_grpc.http.splitting import NotSplitError, TooManyPartsError, split_array, split_object
 from unify_grpc.identity.events import DEPTH_MAX, from_segment_message
 from unify_grpc.identity.outcomes import EventRejected, RejectionReason
 from unify_grpc.machines.batch import Body, FullBody
@@ -122,11 +122,11 @@ def read_batch(body: bytes) -> Call:
     """
     try:
         outside = _decode_batch(body)
+        if len(outside.batch) > BATCH_EVENTS_MAX:
+            raise BatchTooLongError
         texts: list[bytes] = [bytes(each) for each in outside.batch]
     except _UNREADABLE:
         outside, texts = _split(body)
-    if len(texts) > BATCH_EVENTS_MAX:
-        raise BatchTooLongError
     shared = _shared(outside)
     if shared.bytes_count * len(texts) > SHARED_BYTES_MAX:
         raise BodyTooLargeError("The batch's context is too large for as many events; send fewer.")
@@ -137,11 +137,18 @@ def _split(body: bytes) -> tuple[_Batch, list[bytes]]:
     """Takes a batch apart in which something is wrong; refuses it if that is outside of events."""
     try:
         members = split_object(body)
-        texts = split_array(members.pop(b"batch", b""))
+        texts = _split_events(members.pop(b"batch", b""))
         inner = b",".join(b'"%s":%s' % each for each in members.items())
         return _decode_batch(b'{"batch":[]%s%s}' % (b"," if inner else b"", inner)), texts
     except (NotSplitError, *_UNREADABLE):
         raise JsonInvalidError from None
+
+
+def _split_events(text: bytes) -> list[bytes]:
+    try:
+        return split_array(text, BATCH_EVENTS_MAX)
+    except TooManyPartsError:
+        raise BatchTooLongError from None
 
 
 def _shared(outside: _Batch) -> _Shared:
@@ -215,14 +222,20 @@ def _read(text: bytes, message: Message, shared: _Shared) -> Incoming | Unreadab
 
 
 def _rest(text: bytes, integrations: dict[str, msgspec.Raw]) -> bytes:
-    """Returns what events have no field for; of a batch's `integrations` the own keys win."""
+    """Returns what events have no field for; of a batch's `integrations` the own keys win.
+
+    Raises what `_UNREADABLE` names.
+    """
     rest = {key: value for key, value in _decode_parts(text).items() if key not in _KNOWN}
     if integrations:
         own = bytes(rest.get("integrations", _NOTHING))
         if own in NO_OBJECT or own.startswith(b"{"):
             merged = {**integrations, **(_parts(own) if own.startswith(b"{") else {})}
             rest["integrations"] = msgspec.Raw(_encode(merged))
-    return _encode(rest) if rest else b""
+    kept = _encode(rest) if rest else b""
+    if not kept.isascii():
+        kept.decode()  # nobody has looked into the values yet, and text has to be UTF-8
+    return kept
 
 
 def _as_sent(message: Message, payloads: list[Any], sent_at: object) -> Mapping[str, Any]:

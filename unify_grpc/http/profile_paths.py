@@ -35,6 +35,11 @@ class PathInvalidError(HttpError):
 
     code = "invalid_request_error"
 
+    def __init__(self, resource: str = "") -> None:
+        super().__init__()
+        self.resource = resource
+        """What the path ends with, which could be read."""
+
 
 class ProfilePath(NamedTuple):
     """What a path names, decoded; nothing of it is checked yet."""
@@ -64,11 +69,9 @@ def read_path(scope: Scope) -> ProfilePath:
         raise NoRouteError
     if [parts[0], parts[3], parts[5]] != _FIXED:
         raise NoRouteError
-    return ProfilePath(_decode(parts[2]), _decode(parts[4]), _decode(b"/".join(profile)), resource)
-
-
-def _decode(part: bytes) -> str:
+    named = (parts[2], parts[4], b"/".join(profile))
     try:
-        return unquote_to_bytes(part).decode()
+        space, collection, profile_name = (unquote_to_bytes(part).decode() for part in named)
     except UnicodeDecodeError:
-        raise PathInvalidError from None
+        raise PathInvalidError(resource) from None
+    return ProfilePath(space, collection, profile_name, resource)

@@ -85,7 +85,7 @@ def profile_answer(
 
 def profile_refusal(error: HttpError | UnifyError | None, *, is_deletion: bool) -> Response:
     """Returns what a call is answered for an error; None is one that is ours."""
-    refusal = _refusal_of(error, is_deletion=is_deletion)
+    refusal = refusal_in_profiles(error, is_deletion=is_deletion)
     headers = {} if refusal.retry_s is None else {"Retry-After": str(refusal.retry_s)}
     if isinstance(error, RateLimitedError):
         headers |= error.standing.headers
@@ -99,7 +99,8 @@ def profile_refusal(error: HttpError | UnifyError | None, *, is_deletion: bool) 
     return profile_answer(content, refusal.status, headers)
 
 
-def _refusal_of(error: HttpError | UnifyError | None, *, is_deletion: bool) -> Refusal:
+def refusal_in_profiles(error: HttpError | UnifyError | None, *, is_deletion: bool) -> Refusal:
+    """Returns what a Profile API call is refused with for an error; None is one that is ours."""
     if error is None:
         return INTERNAL
     refusal = refusal_of(error)

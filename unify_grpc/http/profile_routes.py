@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from unify_grpc._pb.unify.v1 import identity_pb2, profile_service_pb2
 from unify_grpc.http.bodies import read_body
 from unify_grpc.http.calls import Surrounding
-from unify_grpc.http.profile_paths import DELETION, RESOURCES, ROOTS, read_path
+from unify_grpc.http.profile_paths import DELETION, RESOURCES, ROOTS, PathInvalidError, read_path
 from unify_grpc.http.profile_queries import Query, read_name
 from unify_grpc.http.profile_refusals import (
     MethodNotAllowedError,
@@ -59,14 +59,13 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from unify_grpc.http.edge import Edge
     from unify_grpc.http.profile_paths import ProfilePath
     from unify_grpc.http.rate_limit import Standing
     from unify_grpc.service.directory import Caller
 
-METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-"""All reach the route, so that what it does not have is refused in its own form."""
 READING: Final = frozenset({"GET", "HEAD"})
 BODY_BYTES_MAX: Final = 16 * 1024
 LISTS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
@@ -96,9 +95,23 @@ _decode_deletion = msgspec.json.Decoder(_Deletion).decode
 def profile_routes(edge: Edge) -> list[BaseRoute]:
     """Returns the routes of the Profile API."""
     api = ProfileApi(edge)
-    return [
-        Route(f"/v1/{root.decode()}/{{rest:path}}", api.answer, methods=METHODS) for root in ROOTS
-    ]
+    return [_EverythingBelow(f"/v1/{root.decode()}/", api.answer) for root in ROOTS]
+
+
+class _EverythingBelow(Route):
+    """Takes every path that begins so, with every method.
+
+    What there is not is then refused in the form of this API.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Looks at the path alone."""
+        is_below = scope["type"] == "http" and scope["path"].startswith(self.path)
+        return Match.FULL if is_below else Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request of whatever method."""
+        await self.app(scope, receive, send)
 
 
 class ProfileApi:
@@ -127,7 +140,9 @@ class ProfileApi:
         """Answers a request; never raises."""
         try:
             resource = read_path(request.scope).resource
-        except HttpError:  # raised again where errors are answered
+        except PathInvalidError as invalid:  # raised again where errors are answered
+            resource = invalid.resource
+        except HttpError:  # the same
             resource = ""
         return await self._surroundings[resource].answer(request)
 

@@ -18,16 +18,25 @@ _OPENING: Final = b"[{"
 _CLOSING: Final = b"]}"
 
 
+MEMBERS_MAX: Final = 1_000
+"""Of an object, the same key again included: each takes its time here."""
+
+
 class NotSplitError(Exception):
     """The text has no such outline."""
+
+
+class TooManyPartsError(NotSplitError):
+    """There is more of it than anybody wants."""
 
 
 def split_object(text: bytes) -> dict[bytes, bytes]:
     """Returns the members of an object: key as written, to value as written; the last counts.
 
     Raises:
-        NotSplitError: no object, or something is wrong outside of its values.
+        NotSplitError: no object, too large a one, or something is wrong outside of its values.
     """
+    count = 0
     members: dict[bytes, bytes] = {}
     at = _begin(text, b"{")
     while not _ends(text, at, b"}", is_first=not members):
@@ -40,17 +49,27 @@ def split_object(text: bytes) -> dict[bytes, bytes]:
         start = _skip(text, colon + 1)
         end = _end_of(text, start)
         members[text[at + 1 : key_end - 1]] = text[start:end]
+        count += 1
+        if count > MEMBERS_MAX:
+            raise TooManyPartsError
         at = _next(text, end, b"}")
     return members
 
 
-def split_array(text: bytes) -> list[bytes]:
-    """Returns the elements of an array as written; `NotSplitError` as of an object."""
+def split_array(text: bytes, count_max: int) -> list[bytes]:
+    """Returns the elements of an array as written.
+
+    Raises:
+        TooManyPartsError: there are more than `count_max`.
+        NotSplitError: no array, or something is wrong outside of its elements.
+    """
     elements: list[bytes] = []
     at = _begin(text, b"[")
     while not _ends(text, at, b"]", is_first=not elements):
         end = _end_of(text, at)
         elements.append(text[at:end])
+        if len(elements) > count_max:
+            raise TooManyPartsError
         at = _next(text, end, b"]")
     return elements
 

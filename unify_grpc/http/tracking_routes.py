@@ -23,6 +23,8 @@ from unify_grpc.service.errors import CredentialInvalidError, DeadlinePassedErro
 from unify_grpc.service.turns import Turns
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.requests import Request
 
     from unify_grpc.http.edge import Edge
@@ -57,7 +59,7 @@ def tracking_routes(edge: Edge) -> list[BaseRoute]:
     tracking = Tracking(edge)
     calls = {name: name for name in (*SINGLE, *BATCH)} | SHORT
     answers = {
-        name: Surrounding(edge, name, partial(tracking.take, kind=name)).answer
+        name: _or_preflight(Surrounding(edge, name, partial(tracking.take, kind=name)))
         for name in (*SINGLE, *BATCH)
     }
     routes: list[BaseRoute] = []
@@ -65,14 +67,21 @@ def tracking_routes(edge: Edge) -> list[BaseRoute]:
         for path, name in calls.items():
             for end in ("", "/"):
                 whole = f"{prefix}/v1/{path}{end}"
-                routes.append(Route(whole, answers[name], methods=["POST"]))
-                routes.append(Route(whole, preflight, methods=["OPTIONS"]))
+                routes.append(Route(whole, answers[name], methods=["POST", "OPTIONS"]))
         for end in ("", "/"):
             whole = f"{prefix}/v1/projects/{{write_key}}/settings{end}"
-            answer = Surrounding(edge, "settings", tracking.settings).answer
-            routes.append(Route(whole, answer, methods=["GET"]))
-            routes.append(Route(whole, preflight, methods=["OPTIONS"]))
+            answer = _or_preflight(Surrounding(edge, "settings", tracking.settings))
+            routes.append(Route(whole, answer, methods=["GET", "OPTIONS"]))
     return routes
+
+
+def _or_preflight(call: Surrounding) -> Callable[[Request], Awaitable[Response]]:
+    """Returns what answers a route: one route has all of its methods, so `Allow` names them all."""
+
+    async def answer(request: Request) -> Response:
+        return await (preflight if request.method == "OPTIONS" else call.answer)(request)
+
+    return answer
 
 
 async def preflight(request: Request) -> Response:

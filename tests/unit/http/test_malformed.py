@@ -76,6 +76,8 @@ BROKEN_INSIDE = {
     "half a character": (b'{"properties":{"a":"\\ud800"},%s}', "INVALID_JSON"),
     "half a character as a key": (b'{"properties":{"\\udfff":1},%s}', "INVALID_JSON"),
     "no UTF-8": (b'{"properties":{"a":"\xff"},%s}', "INVALID_JSON"),
+    "no UTF-8 in what is only kept": (b'{"x":{"a":"\xff"},%s}', "INVALID_JSON"),
+    "no UTF-8 in its integrations": (b'{"integrations":{"\xed\xa0\x80":1},%s}', "INVALID_JSON"),
     "too large a number": (b'{"properties":{"a":1e999},%s}', "INVALID_JSON"),
     "a Python literal": (b'{"properties":{"a":None},%s}', "INVALID_JSON"),
     "a wrong escape": (b'{"properties":{"a":"\\x"},%s}', "INVALID_JSON"),

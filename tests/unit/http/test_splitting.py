@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unify_grpc.http.splitting import NotSplitError, split_array, split_object
+from unify_grpc.http.splitting import (
+    MEMBERS_MAX,
+    NotSplitError,
+    TooManyPartsError,
+    split_array,
+    split_object,
+)
 
 values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -25,7 +31,7 @@ def test_elements_are_those_of_the_array(elements: list[Any], indent: int | None
     """`NaN`, lone surrogates, quotes and brackets in strings: wherever an element ends."""
     text = json.dumps(elements, indent=indent).encode()
 
-    split = [json.loads(each) for each in split_array(b" " + text + b"\n")]
+    split = [json.loads(each) for each in split_array(b" " + text + b"\n", 1_000)]
 
     assert json.dumps(elements) == json.dumps(split)
 
@@ -50,7 +56,7 @@ def test_members_are_those_of_the_object(members: dict[str, Any], indent: int | 
 def test_what_is_no_array_is_not_split(text: bytes) -> None:
     """Something is wrong outside of its elements."""
     with pytest.raises(NotSplitError):
-        split_array(text)
+        split_array(text, 1_000)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_what_is_wrong_inside_a_value_stays_there() -> None:
     """Brackets are counted, not matched; scalars end at a comma or a bracket."""
     broken = [b"{1:}", b"[}", b"01", b"nul", b'{"a":NaN}', b'"\\x"', b"-", b'["\xff"]']
 
-    assert broken == split_array(b"[%s]" % b" , ".join(broken))
+    assert broken == split_array(b"[%s]" % b" , ".join(broken), len(broken))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +94,18 @@ def test_hostile_text_is_split_in_time_linear_in_its_length(text: bytes) -> None
     started = time.process_time()
 
     with pytest.raises(NotSplitError):
-        split_array(text)
+        split_array(text, 1_000)
 
     assert time.process_time() - started < 1.0
+
+
+def test_no_more_parts_are_looked_at_than_are_wanted() -> None:
+    """As many as there may be are returned; at one more it ends, whatever follows."""
+    members = b",".join([b'"a":1'] * MEMBERS_MAX)
+
+    assert [b"1"] * 3 == split_array(b"[1,1,1]", 3)
+    assert {b"a": b"1"} == split_object(b"{%s}" % members)
+    with pytest.raises(TooManyPartsError):
+        split_array(b"[1,1,1,1,???", 3)
+    with pytest.raises(TooManyPartsError):
+        split_object(b'{%s,"a":1,???' % members)
