@@ -14,7 +14,7 @@ CODE := $(wildcard unify_grpc actors clients/python bench tests protos)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format types imports protos pytest chaos lock clean
+.PHONY: help setup tools demo test lint format types imports protos pytest chaos lock clean
 
 help: ## Says what there is to make.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -48,11 +48,16 @@ protos: $(BUF)
 	$(BUF) format --diff --exit-code protos
 endif
 
+# Real SDKs and a browser for tests/sdks, a load generator for the benches' tests;
+# UNIFY_TEST_WITHOUT=node,browser goes without.
+tools:
+	@sh tests/install.sh
+
 # A file stays with one worker, and long ones do not come last. A service takes two cores by itself:
 # more workers are for machines with many.
 TEST_WORKERS ?= 2
 
-pytest: setup
+pytest: setup tools
 	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Goes on where it was stopped, by ^C too, and counts in .chaos/; --report instead says how many.
@@ -76,6 +81,8 @@ lock: setup ## Compiles requirements/ anew from pyproject.toml.
 	$(COMPILE) pyproject.toml --extra server --group dev -o requirements/dev.txt
 	$(COMPILE) --group pyproject.toml:bootstrap -c requirements/dev.txt \
 		-o requirements/bootstrap.txt
+	cd tests/sdks && npm install --silent --package-lock-only --ignore-scripts --no-audit \
+		--no-fund --omit-lockfile-registry-resolved && node strip_lock.cjs
 
 # Locked by hash, for every platform, and without naming the host that packages come from.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
