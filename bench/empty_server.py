@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from unify_grpc.http.server import BoundedProtocol, listen
+from unify_grpc.http.connection import BoundedProtocol
+from unify_grpc.http.server import listen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

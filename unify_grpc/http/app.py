@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from unify_grpc.http.calls import refuse
 from unify_grpc.http.counts import CONTENT_TYPE
 from unify_grpc.http.openapi import openapi_routes
+from unify_grpc.http.prefixes import BelowPrefix
 from unify_grpc.http.profile_routes import profile_routes
 from unify_grpc.http.refusals import INTERNAL
 from unify_grpc.http.tracking_routes import tracking_routes
@@ -25,17 +26,14 @@ if TYPE_CHECKING:
 
 def build_app(edge: Edge) -> Starlette:
     """Returns the application of a gateway."""
+    tracking = tracking_routes(edge)
     app = Starlette(
-        routes=[
-            *health_routes(edge),
-            *openapi_routes(),
-            *profile_routes(edge),
-            *tracking_routes(edge),
-        ],
+        routes=[*health_routes(edge), *openapi_routes(), *profile_routes(edge), *tracking],
         exception_handlers={HTTPException: _no_route, Exception: _failed},  # type: ignore[dict-item]  # narrower than any request
     )
     # A slash more or less is a route of its own, or none; a redirect would lose a POST's body.
     app.router.redirect_slashes = False
+    app.router.default = BelowPrefix(tracking, app.router.not_found)
     return app
 
 

@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from unify_grpc.http.refusals import BodyLateError, BodyTooLargeError, BodyUnreadableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
 BODY_S_MAX: Final = 10.0
@@ -61,7 +63,17 @@ class _Compressed:
         return found
 
 
-async def read_body(request: Request, bytes_max: int, timeout_s: float = BODY_S_MAX) -> bytes:
+def _nothing(size: int) -> None:
+    """Bounds nothing beside the body itself."""
+    del size
+
+
+async def read_body(
+    request: Request,
+    bytes_max: int,
+    timeout_s: float = BODY_S_MAX,
+    taken: Callable[[int], None] = _nothing,
+) -> bytes:
     """Returns the decompressed body.
 
     What is too large is read on for a while, and dropped: a caller that still sends when it is
@@ -71,6 +83,7 @@ async def read_body(request: Request, bytes_max: int, timeout_s: float = BODY_S_
         request: not read yet.
         bytes_max: of the decompressed body, and of what is sent.
         timeout_s: for all of it to arrive.
+        taken: is told of the bytes that are kept, part by part, and may raise.
 
     Raises:
         BodyTooLargeError: there is more.
@@ -93,6 +106,7 @@ async def read_body(request: Request, bytes_max: int, timeout_s: float = BODY_S_
                         break
                 elif chunk:
                     part = taking.take(chunk, bytes_max - size)
+                    taken(len(part))
                     size += len(part)
                     parts.append(part)
     except TimeoutError:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from starlette.responses import Response
 
-from unify_grpc.http.bodies import read_body
+from unify_grpc.http.arriving import check_room
 from unify_grpc.http.rate_limit import RateLimitedError
-from unify_grpc.http.refusals import INTERNAL, HttpError, Refusal, refusal_of
-from unify_grpc.service.errors import ShardOverloadedError, UnifyError
+from unify_grpc.http.refusals import INTERNAL, HttpError, Refusal, code_of, refusal_of
+from unify_grpc.service.errors import UnifyError
 from unify_grpc.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from unify_grpc.http.edge import Edge
     from unify_grpc.http.rate_limit import Standing
+    from unify_grpc.service.directory import Caller
 
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
@@ -29,8 +30,6 @@ CORS: Final = {
         "Retry-After, Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
     ),
 }
-ARRIVING_FACTOR: Final = 4
-"""Calls whose bodies may be arriving, for each that may be served."""
 HELD_S: Final = 0.1
 """That a refusal is held back whose caller calls too often."""
 _encode = msgspec.json.Encoder().encode
@@ -48,9 +47,9 @@ def json_answer(
     )
 
 
-def refuse(refusal: Refusal, standing: Standing | None = None) -> Response:
-    """Returns a refusal as SDKs read it, with how its caller stands to a limit."""
-    headers = {} if standing is None else standing.headers
+def refuse(refusal: Refusal) -> Response:
+    """Returns a refusal as SDKs read it."""
+    headers = {}
     if refusal.retry_s is not None:
         headers["Retry-After"] = str(refusal.retry_s)
     if refusal.is_last:
@@ -61,10 +60,17 @@ def refuse(refusal: Refusal, standing: Standing | None = None) -> Response:
 
 def refuse_error(error: UnifyError | HttpError | None) -> Response:
     """Returns what a Tracking call is answered for an error; None is one that is ours."""
-    if error is None:
-        return refuse(INTERNAL)
-    standing = error.standing if isinstance(error, RateLimitedError) else None
-    return refuse(refusal_of(error), standing)
+    return refuse(INTERNAL if error is None else refusal_of(error))
+
+
+def note_caller(request: Request, caller: Caller) -> None:
+    """Notes who makes a call, for its line of log."""
+    request.state.caller = caller
+
+
+def note_standing(request: Request, standing: Standing | None) -> None:
+    """Notes how its caller stands to a limit, for the answer, whatever that becomes."""
+    request.state.standing = standing
 
 
 class Surrounding:
@@ -82,7 +88,8 @@ class Surrounding:
         Args:
             edge: of the gateway.
             route: its name, which counts and logs show.
-            serve: answers a call, whose id is `request.state.request_id`, or raises.
+            serve: answers a call, whose id is `request.state.request_id`, or raises; says who
+                makes it by `note_caller` and `note_standing`.
             refused: the answer to an error; None is one that is ours.
         """
         self._edge = edge
@@ -94,34 +101,45 @@ class Surrounding:
     async def answer(self, request: Request) -> Response:
         """Answers a request; never raises."""
         counts, started = self._edge.counts, time.perf_counter()
-        request_id = request.state.request_id = uuid.uuid4().hex
+        state = request.state
+        request_id = state.request_id = uuid.uuid4().hex
+        state.caller = state.standing = None
+        code = ""
         counts.calls += 1
         try:
             self._edge.draining.check()
             check_room(self._edge)
             response: Response = await self._serve(request)
-        except RateLimitedError as error:
-            await hold(self._edge)
-            response = self._refused(error)
         except (UnifyError, HttpError) as error:
-            response = self._refused(error)
+            if isinstance(error, RateLimitedError):
+                state.standing = error.standing
+                await hold(self._edge)
+            code, response = code_of(error), self._refused(error)
         except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer
             self._log.exception("http_failed", route=self._route, request_id=request_id)
-            response = self._refused(None)
+            code, response = INTERNAL.code, self._refused(None)
         finally:
             counts.calls -= 1
         response.headers["Request-Id"] = request_id
+        if state.standing is not None:
+            response.headers.update(state.standing.headers)
         if self._edge.draining.is_on:
             response.headers["Connection"] = "close"
-        counts.requests[self._route, str(response.status_code)] += 1
+        counts.requests[self._route, str(response.status_code), code] += 1
         self._log.info(
             "http_finished",
             route=self._route,
             status=response.status_code,
+            code=code,
+            space_id=_space_id(state.caller),
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
             request_id=request_id,
         )
         return response
+
+
+def _space_id(caller: Caller | None) -> str:
+    return caller.space.record.space_id if caller is not None and caller.space is not None else ""
 
 
 async def hold(edge: Edge) -> None:
@@ -137,30 +155,3 @@ async def hold(edge: Edge) -> None:
         await edge.pause(HELD_S)
     finally:
         counts.held -= 1
-
-
-async def read_bounded(edge: Edge, request: Request, bytes_max: int) -> bytes:
-    """Returns a call's body, as `read_body` does; then there has to be room to serve it.
-
-    Raises:
-        ShardOverloadedError: too many calls are under way by now.
-    """
-    edge.counts.reading += 1
-    try:
-        body = await read_body(request, bytes_max)
-    finally:
-        edge.counts.reading -= 1
-    check_room(edge)
-    return body
-
-
-def check_room(edge: Edge) -> None:
-    """Refuses a call while too many are served, or far too many are still arriving.
-
-    Those that arrive are counted by themselves: whoever sends a body byte by byte, and needs no
-    key for that, would keep others out. So are those whose refusal is held back.
-    """
-    counts, calls_max = edge.counts, edge.settings.calls_concurrent_max
-    served = counts.calls - counts.reading - counts.held
-    if served > calls_max or counts.reading > ARRIVING_FACTOR * calls_max:
-        raise ShardOverloadedError("Too many calls are under way; try again after a pause.")

@@ -21,10 +21,14 @@ class Counts:
         """Under way."""
         self.reading = 0
         """Of them, those whose bodies are arriving."""
+        self.unknown = 0
+        """Of these, those whose callers are not known yet."""
+        self.unknown_bytes = 0
+        """What these have sent, decompressed."""
         self.held = 0
         """Of them, those whose refusal is held back."""
-        self.requests: Counter[tuple[str, str]] = Counter()
-        """By (route, status)."""
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        """By (route, status, code): why a call was refused, as the engine names it, or nothing."""
         self.events: Counter[str] = Counter()
         """By what became of them."""
 
@@ -34,8 +38,11 @@ class Counts:
             *_metric(
                 "unify_http_requests_total",
                 "counter",
-                "HTTP requests by route and status.",
-                {f'{{route="{r}",status="{s}"}}': n for (r, s), n in self.requests.items()},
+                "HTTP requests by route, status and why they were refused.",
+                {
+                    f'{{route="{route}",status="{status}"{_label("code", code)}}}': number
+                    for (route, status, code), number in self.requests.items()
+                },
             ),
             *_metric(
                 "unify_http_events_total",
@@ -59,6 +66,11 @@ class Counts:
             ),
         ]
         return "\n".join(lines) + "\n"
+
+
+def _label(name: str, value: str) -> str:
+    """Returns a further label; none where there is no value."""
+    return f',{name}="{value}"' if value else ""
 
 
 def _metric(name: str, kind: str, text: str, values: Mapping[str, float]) -> Iterable[str]:

@@ -14,20 +14,23 @@ import msgspec
 
 from unify_grpc.http.refusals import BatchTooLongError, BodyTooLargeError, JsonInvalidError
 from unify_grpc.http.splitting import NotSplitError, TooManyPartsError, split_array, split_object
-from unify_grpc.identity.events import DEPTH_MAX, from_segment_message
+from unify_grpc.identity.events import DEPTH_MAX, TRACK, from_segment_message
 from unify_grpc.identity.outcomes import EventRejected, RejectionReason
 from unify_grpc.machines.batch import Body, FullBody
 from unify_grpc.service.arrivals import Incoming
 from unify_grpc.service.refused_event import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 EVENT_BYTES_MAX: Final = 32 * 1024
-"""As sent, a batch's context included."""
+"""As sent, without what is around it: a batch's context may be as much again."""
+ENVELOPE_BYTES: Final = 4 * 1024
+"""Of a body, beyond the bounds of its events: for its key, its time, its brackets."""
+ENVELOPE: Final = frozenset({"writeKey", "sentAt"})
 BATCH_EVENTS_MAX: Final = 2500
-SHARED_BYTES_MAX: Final = 4 << 20
-"""What a batch says of all its events, as often as it has events: as much as over gRPC."""
+SHARED_BYTES_MAX: Final = 16 << 20
+"""What a batch says of all its events, as often as it has events."""
 INTEGRAL_MAX: Final = 2.0**53
 PAYLOADS: Final = ("traits", "properties", "context")
 
@@ -77,48 +80,64 @@ _KNOWN: Final = frozenset(each.encode_name for each in msgspec.structs.fields(Me
 _FIELDS: Final = {each.encode_name.encode(): each.name for each in msgspec.structs.fields(Message)}
 
 
-class Call(NamedTuple):
-    """The events of one request."""
-
-    write_key: str
-    """The key inside the body; empty if there is none."""
-    events: list[Incoming | Unreadable]
-
-
 class _Shared(NamedTuple):
     """What a batch says of all its events."""
 
     context: dict[str, msgspec.Raw]
+    context_text: bytes
+    """As the events have it that say nothing of their own; empty if it has no keys."""
+    context_value: dict[str, Any]
+    """The same, read once for all of them; nobody changes it."""
+    fault: RejectionReason | None
+    """Why it cannot be read, if so."""
     integrations: dict[str, msgspec.Raw]
     bytes_count: int
     """Of both."""
     sent_at: object
 
 
-_ALONE: Final = _Shared({}, {}, 0, None)
+_ALONE: Final = _Shared({}, b"", {}, None, {}, 0, None)
 
 
-def read_single(body: bytes, kind: str) -> Call:
-    """Reads a call of one event, whose type is the route's.
+class Outline(NamedTuple):
+    """The outside of a call: enough to know who makes it and how much it is."""
+
+    write_key: str
+    """The key inside the body; empty if there is none."""
+    texts: list[bytes]
+    """Its events as they were sent."""
+    shared: _Shared
+    message: Message | None
+    """The event of a call that is no batch."""
+
+
+def outline_single(body: bytes, kind: str) -> Outline:
+    """Reads the outside of a call of one event, whose type is the route's.
 
     Raises:
         JsonInvalidError: the body is no JSON object.
+        BodyTooLargeError: the event is, without what is not the event's.
     """
     try:
         message = _decode_message(body)
+        if len(body) > EVENT_BYTES_MAX and _event_bytes(body) > EVENT_BYTES_MAX:
+            raise BodyTooLargeError
     except _UNREADABLE:
         raise JsonInvalidError from None
     message.type = kind
-    return Call(_key_of(message.write_key), [_read(body, message, _ALONE)])
+    return Outline(_key_of(message.write_key), [body], _ALONE, message)
 
 
-def read_batch(body: bytes) -> Call:
-    """Reads a batch; its `context` and `sentAt` are those of every event that lacks them.
+def outline_batch(body: bytes, *, may_split: bool = True) -> Outline:
+    """Reads the outside of a batch.
+
+    Args:
+        body: all of it.
+        may_split: whether one that is no JSON as a whole is taken apart, which takes long.
 
     Raises:
         JsonInvalidError: the body is no JSON object with a list `batch`, or its context no object.
         BatchTooLongError: over 2500 events.
-        BodyTooLargeError: with what it says of all in each of its events it would be.
     """
     try:
         outside = _decode_batch(body)
@@ -126,11 +145,37 @@ def read_batch(body: bytes) -> Call:
             raise BatchTooLongError
         texts: list[bytes] = [bytes(each) for each in outside.batch]
     except _UNREADABLE:
+        if not may_split:
+            raise JsonInvalidError from None
         outside, texts = _split(body)
-    shared = _shared(outside)
-    if shared.bytes_count * len(texts) > SHARED_BYTES_MAX:
-        raise BodyTooLargeError("The batch's context is too large for as many events; send fewer.")
-    return Call(_key_of(outside.write_key), [_read_item(text, shared) for text in texts])
+    if len(texts) > BATCH_EVENTS_MAX:
+        raise BatchTooLongError
+    return Outline(_key_of(outside.write_key), texts, _shared(outside), None)
+
+
+def events_of(outline: Outline) -> Iterator[Incoming | Unreadable]:
+    """Reads the events of a call, in their order.
+
+    A batch's `context` and `sentAt` are those of every event that lacks them; events that would
+    hold too much of it, all together, are too large.
+    """
+    shared = outline.shared
+    if outline.message is not None:
+        yield _read(outline.texts[0], outline.message, shared)
+        return
+    room = SHARED_BYTES_MAX // max(1, shared.bytes_count)
+    is_shared_too_large = shared.bytes_count > EVENT_BYTES_MAX
+    for index, text in enumerate(outline.texts):
+        if len(text) > EVENT_BYTES_MAX or is_shared_too_large or index >= room:
+            yield _unreadable(RejectionReason.EVENT_TOO_LARGE, Message(), PAYLOADS)
+        else:
+            yield _read_item(text, shared)
+
+
+def _event_bytes(body: bytes) -> int:
+    """Returns how many bytes an event has, written without blanks and what is not the event's."""
+    members = _decode_parts(body).items()
+    return 1 + sum(len(k.encode()) + len(bytes(v)) + 4 for k, v in members if k not in ENVELOPE)
 
 
 def _split(body: bytes) -> tuple[_Batch, list[bytes]]:
@@ -153,16 +198,24 @@ def _split_events(text: bytes) -> list[bytes]:
 
 def _shared(outside: _Batch) -> _Shared:
     texts = [_text(outside.context), _text(outside.integrations)]
+    value: dict[str, Any] = {}
+    fault: RejectionReason | None = None
     try:
         context, integrations = (_parts(text) if text else {} for text in texts)
     except _UNREADABLE:
         raise JsonInvalidError from None
-    return _Shared(context, integrations, sum(map(len, texts)), outside.sent_at)
+    text = _encode(context) if context else b""
+    try:
+        value = _decode(text) if text else {}
+    except RecursionError:
+        fault = RejectionReason.TOO_DEEP
+    except _UNREADABLE:
+        fault = RejectionReason.INVALID_JSON
+    size = sum(map(len, texts))
+    return _Shared(context, text, value, fault, integrations, size, outside.sent_at)
 
 
 def _read_item(text: bytes, shared: _Shared) -> Incoming | Unreadable:
-    if len(text) + shared.bytes_count > EVENT_BYTES_MAX:
-        return _unreadable(RejectionReason.EVENT_TOO_LARGE, Message(), PAYLOADS)
     try:
         message = _decode_message(text)
     except RecursionError:
@@ -192,11 +245,13 @@ def _salvage(text: bytes) -> tuple[Message, tuple[str, ...]]:
 def _read(text: bytes, message: Message, shared: _Shared) -> Incoming | Unreadable:
     """Reads one event that is a JSON object, of that text."""
     texts = [_text(message.traits), _text(message.properties), _text(message.context)]
+    if shared.fault is not None:
+        return _unreadable(shared.fault, message, ())
     try:
-        if shared.context:
-            texts[2] = _encode({**shared.context, **_parts(texts[2] or b"{}")})
         payloads = [_decode(each) if each else None for each in texts]
-        rest = _rest(text, shared.integrations)
+        if shared.context:
+            texts[2], payloads[2] = _merged(texts[2], payloads[2], shared)
+        rest = _rest(text, message.type, shared.integrations)
         event = from_segment_message(_as_sent(message, payloads, shared.sent_at))
     except EventRejected as rejected:
         return _unreadable(rejected.reason, message, ())
@@ -221,12 +276,28 @@ def _read(text: bytes, message: Message, shared: _Shared) -> Incoming | Unreadab
     return Incoming(event, body)
 
 
-def _rest(text: bytes, integrations: dict[str, msgspec.Raw]) -> bytes:
+def _merged(text: bytes, value: Any, shared: _Shared) -> tuple[bytes, Any]:
+    """Returns an event's context, as text and read, with what its batch says of all."""
+    if value is None or value in ({}, []):  # PHP writes an empty object as an array
+        return shared.context_text, shared.context_value
+    if not isinstance(value, dict):
+        raise EventRejected(RejectionReason.INVALID_JSON)
+    merged = _encode({**shared.context, **_decode_parts(text)})
+    return merged, {**shared.context_value, **value}
+
+
+def _rest(text: bytes, kind: object, integrations: dict[str, msgspec.Raw]) -> bytes:
     """Returns what events have no field for; of a batch's `integrations` the own keys win.
 
+    An event has one name: what tracks call `event` and all others `name`. The other is kept here.
     Raises what `_UNREADABLE` names.
     """
-    rest = {key: value for key, value in _decode_parts(text).items() if key not in _KNOWN}
+    unused = "name" if kind == TRACK else "event"
+    rest = {
+        key: value
+        for key, value in _decode_parts(text).items()
+        if key not in _KNOWN or (key == unused and bytes(value) != _NULL)
+    }
     if integrations:
         own = bytes(rest.get("integrations", _NOTHING))
         if own in NO_OBJECT or own.startswith(b"{"):

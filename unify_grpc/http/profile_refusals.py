@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.responses import Response
 
-from unify_grpc.http.rate_limit import RateLimitedError
 from unify_grpc.http.refusals import INTERNAL, BodyTooLargeError, HttpError, Refusal, refusal_of
 from unify_grpc.identity.deletion import DeletionRefusal
 from unify_grpc.service.errors import (
@@ -38,12 +37,14 @@ DELETION_CODES: Final = CODES | {
     "CREDENTIAL_INVALID": (401, "unauthorized"),
     "IDENTIFIER_NOT_FOUND": (404, "eid_not_found"),
     "IDENTIFIER_NOT_DELETABLE": (400, "bad_request"),
+    "REQUEST_ID_REUSED": (400, "bad_request"),
 }
 TEXTS: Final = {
     "PROFILE_NOT_FOUND": "Profile was not found.",
     "SPACE_NOT_FOUND": "Space was not found.",
 }
 PARAMETERS: Final = {
+    "request_id": "Idempotency-Key",
     "page_size": "limit",
     "page_token": "next",
     "trait_class": "class",
@@ -87,8 +88,6 @@ def profile_refusal(error: HttpError | UnifyError | None, *, is_deletion: bool) 
     """Returns what a call is answered for an error; None is one that is ours."""
     refusal = refusal_in_profiles(error, is_deletion=is_deletion)
     headers = {} if refusal.retry_s is None else {"Retry-After": str(refusal.retry_s)}
-    if isinstance(error, RateLimitedError):
-        headers |= error.standing.headers
     if isinstance(error, CredentialInvalidError):
         headers["WWW-Authenticate"] = 'Basic realm="unify"'
     if isinstance(error, MethodNotAllowedError):

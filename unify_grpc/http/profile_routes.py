@@ -15,8 +15,8 @@ import msgspec
 from starlette.routing import BaseRoute, Match, Route
 
 from unify_grpc._pb.unify.v1 import identity_pb2, profile_service_pb2
-from unify_grpc.http.bodies import read_body
-from unify_grpc.http.calls import Surrounding
+from unify_grpc.http.arriving import read_bounded
+from unify_grpc.http.calls import Surrounding, note_caller, note_standing
 from unify_grpc.http.profile_paths import DELETION, RESOURCES, ROOTS, PathInvalidError, read_path
 from unify_grpc.http.profile_queries import Query, read_name
 from unify_grpc.http.profile_refusals import (
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
 
     from unify_grpc.http.edge import Edge
     from unify_grpc.http.profile_paths import ProfilePath
-    from unify_grpc.http.rate_limit import Standing
     from unify_grpc.service.directory import Caller
 
 READING: Final = frozenset({"GET", "HEAD"})
@@ -157,7 +156,12 @@ class ProfileApi:
         standing = self._limits.take(
             caller.space.record.number, caller.credential.number, self._edge.clock()
         )
-        body = await read_body(request, BODY_BYTES_MAX) if is_deletion else b""
+        note_standing(request, standing)
+        body = b""
+        if is_deletion:
+            body = await read_bounded(self._edge, request, BODY_BYTES_MAX)
+            caller = self._edge.directory.check_again(caller)
+            check_scope(caller, DELETE)
         call = Call(
             "ProfileService/DeleteExternalIds" if is_deletion else f"http/{resource}",
             request.state.request_id,
@@ -168,12 +172,12 @@ class ProfileApi:
         try:
             async with asyncio.timeout(call.remaining_s):
                 if is_deletion:
-                    content = await self._delete(body, path, call)
+                    content = await self._delete(request, body, path, call)
                 else:
                     content = await self._read(request, path, call)
         except TimeoutError:
             raise DeadlinePassedError from None
-        return profile_answer(content, headers=_headers_of(standing))
+        return profile_answer(content)
 
     async def _let_in(self, request: Request, path: ProfilePath, needed: str) -> Caller:
         """Returns who calls, with the space that the path names.
@@ -185,10 +189,13 @@ class ProfileApi:
         if not authorization.isascii():
             raise CredentialInvalidError
         caller = await directory.authenticate(authorization, "")
+        note_caller(request, caller)
         check_scope(caller, needed)
         space = directory.find_space(path.space)
         if caller.space is None:
-            return replace(caller, space=space)
+            caller = replace(caller, space=space)
+            note_caller(request, caller)
+            return caller
         if caller.space.record.number != space.record.number:
             raise SpaceNotFoundError
         return caller
@@ -213,6 +220,10 @@ class ProfileApi:
         nameless = type(wanted)()
         nameless.CopyFrom(wanted)
         nameless.ClearField("name")
+        if resource == "traits":
+            nameless.ClearField("verbose")  # says how a trait is shown, not which there are
+        if resource == "events" and not nameless.sort:
+            nameless.sort = profile_service_pb2.SORT_ORDER_DESCENDING  # which is what none means
         number = call.space.record.number
         scope = scope_of(f"http/{path.collection}/{resource}", number, nameless)
         response = await LISTS[resource](wanted, call, edge.reader, edge.directory, scope)
@@ -225,7 +236,9 @@ class ProfileApi:
         )
         return _shape(response, wanted, path) | cursor
 
-    async def _delete(self, body: bytes, path: ProfilePath, call: Call) -> dict[str, Any]:
+    async def _delete(
+        self, request: Request, body: bytes, path: ProfilePath, call: Call
+    ) -> dict[str, Any]:
         try:
             asked = _decode_deletion(body)
         except (msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
@@ -240,6 +253,7 @@ class ProfileApi:
                 identity_pb2.Identifier(type=each.type, value=each.id)
                 for each in asked.delete_external_ids
             ],
+            request_id=request.headers.get("idempotency-key", ""),
         )
         return deletion_shape(await delete_external_ids(wanted, call, self._edge.deleter))
 
@@ -252,7 +266,3 @@ def _shape(response: Any, wanted: Any, path: ProfilePath) -> dict[str, Any]:
     if path.resource == "events":
         return events_shape(response, path.collection)
     return links_shape(response)
-
-
-def _headers_of(standing: Standing | None) -> dict[str, str]:
-    return {} if standing is None else standing.headers

@@ -102,6 +102,11 @@ NO_STORE: Final = (StoreFullError, StoreDamagedError)
 CLIENT_FAULTS: Final = (RequestInvalidError, SpaceNotFoundError)
 
 
+def code_of(error: HttpError | UnifyError) -> str:
+    """Returns what logs and counts call an error; there are only so many."""
+    return error.code if isinstance(error, HttpError) else error.reason.lower()
+
+
 def refusal_of(error: HttpError | UnifyError) -> Refusal:
     """Returns what a Tracking call is answered for an error."""
     if isinstance(error, HttpError):
@@ -116,4 +121,4 @@ def refusal_of(error: HttpError | UnifyError) -> Refusal:
         status = 429
     elif isinstance(error, NO_STORE):
         retry_s = STORE_RETRY_S
-    return Refusal(status, error.reason.lower(), str(error), retry_s)
+    return Refusal(status, code_of(error), str(error), retry_s)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from unify_grpc.http.app import build_app
-from unify_grpc.http.security_headers import SecurityHeaders, header_lines
+from unify_grpc.http.connection import HEAD_S_MAX, BoundedProtocol, allow_connections
+from unify_grpc.http.security_headers import SecurityHeaders
+from unify_grpc.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     import ssl
@@ -20,85 +22,9 @@ if TYPE_CHECKING:
     from unify_grpc.http.edge import Edge
     from unify_grpc.service.certificates import CertificateKeeper
 
-HEAD_BYTES_MAX: Final = 64 << 10
-"""Of a request's line and headers; whoever sends more is hung up on."""
-HEAD_S_MAX: Final = 10.0
-"""For them to arrive, from the opening of a connection or the first byte after a request."""
 IDLE_S_MAX: Final = 75
 BACKLOG: Final = 2048
 STOP_S: Final = 1.0
-
-
-INVALID_HTTP: Final = (
-    b'{"success":false,"code":"invalid_http","message":"The request is not HTTP, or no URL of it."}'
-)
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """The library's protocol, with bounds on how much and how long a head may be."""
-
-    _head_bytes = 0
-    """Of the head that is arriving; 0 between requests."""
-    _is_head_over = False
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Begins to wait for a head."""
-        super().connection_made(transport)
-        self._wait_for_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no more."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Takes what came, unless it is the endless head of a request."""
-        if not self._is_head_over:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._is_head_over or not self._head_bytes or self.transport.is_closing():
-            return
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self.send_400_response("")
-        elif self._patience is None:
-            self._wait_for_head()
-
-    def on_headers_complete(self) -> None:
-        """The head is over."""
-        self._stop_waiting()
-        self._is_head_over = True
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """What comes next is another head."""
-        self._is_head_over = False
-        self._head_bytes = 0
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuses what is not HTTP, in the form of all refusals, and hangs up."""
-        del msg
-        head = (
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(INVALID_HTTP)}\r\nConnection: close\r\n"
-            f"{header_lines(is_tls=self.scheme == 'https')}\r\n"
-        )
-        self.transport.write(head.encode() + INVALID_HTTP)
-        self.transport.close()
-
-    def _wait_for_head(self) -> None:
-        self._patience = self.loop.call_later(HEAD_S_MAX, self._give_up)
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _give_up(self) -> None:
-        self._patience = None
-        if not self.transport.is_closing():
-            self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -117,7 +43,9 @@ class _Server(uvicorn.Server):
             return
         self.servers = [
             await loop.create_server(
-                lambda: BoundedProtocol(config, self.server_state, self.lifespan.state),
+                lambda: config.http_protocol_class(  # type: ignore[call-arg]  # one of HTTP
+                    config=config, server_state=self.server_state, app_state=self.lifespan.state
+                ),
                 sock=each,
                 ssl=config.ssl,
                 ssl_handshake_timeout=HEAD_S_MAX,
@@ -152,7 +80,7 @@ class HttpServer:
         self.port = self._sockets[0].getsockname()[1]
         config = uvicorn.Config(
             SecurityHeaders(build_app(self._edge)),
-            http=BoundedProtocol,
+            http=partial(BoundedProtocol, connections_max=allow_connections()),  # type: ignore[arg-type]  # called as a class is
             loop="none",
             lifespan="off",
             ws="none",
@@ -168,6 +96,15 @@ class HttpServer:
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
+        self._serving.add_done_callback(self._ended)
+
+    def _ended(self, serving: asyncio.Task[None]) -> None:
+        """Has the gateway take nothing more if its HTTP side ends by itself: it is half alive."""
+        assert self._server is not None, "it was served by it"
+        if not self._server.should_exit:
+            error = None if serving.cancelled() else serving.exception()
+            get_logger("gateway").error("http_ended", error=type(error).__name__)
+            self._edge.draining.start()
 
     async def stop(self) -> None:
         """Closes the port and what is still open on it; calls have ended by then."""

@@ -10,12 +10,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from unify_grpc.http.calls import CORS, Surrounding, json_answer, read_bounded
-from unify_grpc.http.messages import EVENT_BYTES_MAX, read_batch, read_single
+from unify_grpc.http.arriving import UnknownCaller, check_room, read_bounded
+from unify_grpc.http.calls import (
+    CORS,
+    Surrounding,
+    json_answer,
+    note_caller,
+    note_standing,
+)
+from unify_grpc.http.messages import (
+    ENVELOPE_BYTES,
+    EVENT_BYTES_MAX,
+    Outline,
+    events_of,
+    outline_batch,
+    outline_single,
+)
 from unify_grpc.http.rate_limit import RateLimits
-from unify_grpc.http.refusals import PendingError
+from unify_grpc.http.refusals import JsonInvalidError, PendingError
 from unify_grpc.identity.outcomes import REJECTION_TEXTS, Outcome
 from unify_grpc.service.arrivals import Incoming, ReadEvents
 from unify_grpc.service.calls import INGEST, check_scope
@@ -28,12 +42,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from unify_grpc.http.edge import Edge
-    from unify_grpc.http.messages import Call
-    from unify_grpc.http.rate_limit import Standing
     from unify_grpc.service.directory import Caller
     from unify_grpc.service.ingest_run import EventOutcome
+    from unify_grpc.service.refused_event import Unreadable
 
 BATCH_BYTES_MAX: Final = 500 * 1024
+EVENTS_AT_ONCE: Final = 50
+"""Read before others have a turn."""
 DEADLINE_MARGIN_S: Final = 0.05
 SINGLE: Final = ("identify", "track", "page", "screen", "group", "alias")
 BATCH: Final = ("batch", "import")
@@ -51,27 +66,21 @@ SCHEMES: Final = frozenset({"http", "https"})
 STRICT: Final = frozenset({"1", "true"})
 
 
-def tracking_routes(edge: Edge) -> list[BaseRoute]:
-    """Returns the routes of the Tracking API.
-
-    Each also with a slash at its end, and below any prefix: callers name a host with a path.
-    """
+def tracking_routes(edge: Edge) -> list[Route]:
+    """Returns the routes of the Tracking API, each also with a slash at its end."""
     tracking = Tracking(edge)
     calls = {name: name for name in (*SINGLE, *BATCH)} | SHORT
     answers = {
         name: _or_preflight(Surrounding(edge, name, partial(tracking.take, kind=name)))
         for name in (*SINGLE, *BATCH)
     }
-    routes: list[BaseRoute] = []
-    for prefix in ("", "/{prefix:path}"):
+    settings = _or_preflight(Surrounding(edge, "settings", tracking.settings))
+    routes: list[Route] = []
+    for end in ("", "/"):
         for path, name in calls.items():
-            for end in ("", "/"):
-                whole = f"{prefix}/v1/{path}{end}"
-                routes.append(Route(whole, answers[name], methods=["POST", "OPTIONS"]))
-        for end in ("", "/"):
-            whole = f"{prefix}/v1/projects/{{write_key}}/settings{end}"
-            answer = _or_preflight(Surrounding(edge, "settings", tracking.settings))
-            routes.append(Route(whole, answer, methods=["GET", "OPTIONS"]))
+            routes.append(Route(f"/v1/{path}{end}", answers[name], methods=["POST", "OPTIONS"]))
+        whole = f"/v1/projects/{{write_key}}/settings{end}"
+        routes.append(Route(whole, settings, methods=["GET", "OPTIONS"]))
     return routes
 
 
@@ -105,30 +114,46 @@ class Tracking:
     async def take(self, request: Request, kind: str) -> Response:
         """Stores the event or events of a call, and answers when they are resolved."""
         authorization = request.headers.get("authorization", "")
-        caller = None
+        outline, caller = await self._arrive(request, kind, authorization)
+        self._take_rate(request, caller, len(outline.texts))
+        events = await _read(outline)
+        is_strict = _is_strict(request)
+        outcomes = await self._ingest(events, caller, only_notable=not is_strict)
+        if self._count(len(events), outcomes):
+            raise PendingError
+        return json_answer(_results(events, outcomes) if is_strict else SUCCESS)
+
+    async def _arrive(
+        self, request: Request, kind: str, authorization: str
+    ) -> tuple[Outline, Caller]:
+        """Returns the outline of a call, and who makes it; no event is read yet."""
+        bytes_max = (BATCH_BYTES_MAX if kind in BATCH else EVENT_BYTES_MAX) + ENVELOPE_BYTES
         if _has_basic_key(authorization):
             # Whoever is not let in is told so before the body is read.
-            caller = await self._authenticate(authorization)
+            caller = await self._authenticate(request, authorization)
             self._check_rate(caller)
-        if kind in BATCH:
-            call = read_batch(await read_bounded(self._edge, request, BATCH_BYTES_MAX))
-        else:
-            call = read_single(await read_bounded(self._edge, request, EVENT_BYTES_MAX), kind)
-        if caller is None:
-            key = f"Bearer {call.write_key}" if call.write_key else authorization
-            caller = await self._authenticate(key)
-        standing = self._take_rate(caller, len(call.events))
-        is_strict = _is_strict(request)
-        outcomes = await self._ingest(call, caller, only_notable=not is_strict)
-        if self._count(len(call.events), outcomes):
-            raise PendingError
-        headers = standing.headers if standing is not None else None
-        return json_answer(_results(call, outcomes) if is_strict else SUCCESS, headers=headers)
+            body = await read_bounded(self._edge, request, bytes_max)
+            caller = self._edge.directory.check_again(caller)
+            return _outline(body, kind), caller
+        with UnknownCaller(self._edge) as unknown:
+            body = await unknown.read(request, bytes_max)
+            try:
+                outline = _outline(body, kind, may_split=False)
+            except JsonInvalidError:
+                # To take a batch apart costs far more: that is done for those who are known.
+                if not authorization:
+                    raise
+                await self._authenticate(request, authorization)
+                outline = _outline(body, kind)
+            key = f"Bearer {outline.write_key}" if outline.write_key else authorization
+            caller = await self._authenticate(request, key)
+        check_room(self._edge)
+        return outline, caller
 
     async def settings(self, request: Request) -> Response:
         """Tells the browser SDK where to send events."""
         key: str = request.path_params["write_key"]
-        await self._authenticate(f"Bearer {key}")
+        await self._authenticate(request, f"Bearer {key}")
         destination = {
             "apiKey": key,
             "apiHost": _host_of(request),
@@ -146,10 +171,11 @@ class Tracking:
             }
         )
 
-    async def _authenticate(self, authorization: str) -> Caller:
+    async def _authenticate(self, request: Request, authorization: str) -> Caller:
         if not authorization.isascii():
             raise CredentialInvalidError
         caller = await self._edge.directory.authenticate(authorization, "")
+        note_caller(request, caller)
         check_scope(caller, INGEST)
         return caller
 
@@ -159,25 +185,22 @@ class Tracking:
         space, key = caller.space.record.number, caller.credential.number
         self._limits.check(space, key, self._edge.clock())
 
-    def _take_rate(self, caller: Caller, count: int) -> Standing | None:
+    def _take_rate(self, request: Request, caller: Caller, count: int) -> None:
         """Counts events for their space and key; `RateLimitedError` if there are too many."""
         assert caller.space is not None, "a write key is of a space"
-        return self._limits.take(
-            caller.space.record.number,
-            caller.credential.number,
-            self._edge.clock(),
-            cost=max(1, count),
-        )
+        space, key = caller.space.record.number, caller.credential.number
+        standing = self._limits.take(space, key, self._edge.clock(), cost=max(1, count))
+        note_standing(request, standing)
 
     async def _ingest(
-        self, call: Call, caller: Caller, *, only_notable: bool
+        self, events: list[Incoming | Unreadable], caller: Caller, *, only_notable: bool
     ) -> list[tuple[int, EventOutcome]]:
         assert caller.space is not None, "a write key is of a space"
         deadline_s = self._edge.settings.deadline_s_default
         try:
             async with asyncio.timeout(deadline_s + DEADLINE_MARGIN_S):
                 return await self._edge.ingestor.ingest(
-                    ReadEvents(call.events),
+                    ReadEvents(events),
                     caller.space,
                     caller.credential.source,
                     Turns(),
@@ -199,6 +222,20 @@ class Tracking:
         for status, number in statuses.items():
             events[status.lower()] += number
         return bool(statuses["PENDING"])
+
+
+def _outline(body: bytes, kind: str, *, may_split: bool = True) -> Outline:
+    return outline_batch(body, may_split=may_split) if kind in BATCH else outline_single(body, kind)
+
+
+async def _read(outline: Outline) -> list[Incoming | Unreadable]:
+    """Reads the events of a call; others have their turns between."""
+    events = []
+    for each in events_of(outline):
+        events.append(each)
+        if not len(events) % EVENTS_AT_ONCE:
+            await asyncio.sleep(0)
+    return events
 
 
 def _has_basic_key(authorization: str) -> bool:
@@ -237,15 +274,16 @@ def _status(outcome: EventOutcome) -> str:
     return "DUPLICATE" if outcome.is_duplicate else "STORED"
 
 
-def _results(call: Call, outcomes: list[tuple[int, EventOutcome]]) -> dict[str, Any]:
+def _results(
+    events: list[Incoming | Unreadable], outcomes: list[tuple[int, EventOutcome]]
+) -> dict[str, Any]:
     """Returns what became of each event, for callers that ask."""
-    results = [_result(call, index, outcome) for index, outcome in outcomes]
+    results = [_result(events[index], index, outcome) for index, outcome in outcomes]
     is_well = all(outcome.rejection is None for _, outcome in outcomes)
     return {"success": is_well, "results": results}
 
 
-def _result(call: Call, index: int, outcome: EventOutcome) -> dict[str, Any]:
-    each = call.events[index]
+def _result(each: Incoming | Unreadable, index: int, outcome: EventOutcome) -> dict[str, Any]:
     result: dict[str, Any] = {
         "index": index,
         "messageId": (each.event.message_id if isinstance(each, Incoming) else each.body.message_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -13,12 +14,14 @@ from unify_grpc.identity.identifiers import ACCOUNTS, Identifier, normalise_valu
 from unify_grpc.machines.control_commands import Occurrence
 from unify_grpc.machines.deleting import REUSED
 from unify_grpc.machines.deletions import DeleteCommand
-from unify_grpc.placement.members import KEY_BYTES
+from unify_grpc.placement.members import KEY_BYTES, segment_id_of
 from unify_grpc.service.errors import (
     IdentifierNotDeletableError,
     IdentifierNotFoundError,
     RequestIdReusedError,
+    UnifyError,
 )
+from unify_grpc.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from unify_grpc.service.backend import Backend
@@ -39,6 +42,41 @@ class Deleter:
     def __init__(self, backend: Backend, reader: ProfileReader) -> None:
         self._backend = backend
         self._reader = reader
+        self._kept: set[asyncio.Task[tuple[str, Identifier]]] = set()
+        """Deletions under way, which nobody may wait for any more."""
+
+    def delete_and_note(
+        self, space: Space, named: Named, wanted: Any, request_id: str, facts: dict[str, Any]
+    ) -> asyncio.Task[tuple[str, Identifier]]:
+        """Begins a deletion that goes on to its note in the audit trail, whoever waits for it.
+
+        Its result is the profile's segment_id, and the identifier as normalised; it raises what
+        `delete` does.
+
+        Args:
+            space: of the profile.
+            named: how the caller names the profile.
+            wanted: the `Identifier` to delete, by its type and value.
+            request_id: as `delete` takes it.
+            facts: what the audit trail says of the call.
+        """
+
+        async def run() -> tuple[str, Identifier]:
+            root, deleted = await self.delete(space, named, wanted.type, wanted.value, request_id)
+            segment_id = segment_id_of(named.collection, root)
+            await self.note(space, segment_id, deleted, facts)
+            return segment_id, deleted
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._kept.add(task)
+        task.add_done_callback(self._let_go)
+        return task
+
+    def _let_go(self, task: asyncio.Task[tuple[str, Identifier]]) -> None:
+        self._kept.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, UnifyError):
+            get_logger("gateway").warning("deletion_failed", error=type(error).__name__)
 
     async def delete(
         self, space: Space, named: Named, type_: str, value: str, request_id: str

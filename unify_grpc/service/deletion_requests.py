@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from unify_grpc._pb.unify.v1 import header_pb2, identity_pb2, profile_service_pb2
-from unify_grpc.placement.members import segment_id_of
 from unify_grpc.service.administration import facts_of
 from unify_grpc.service.checks import check_deleted_collection, check_deletion
 from unify_grpc.service.faults import Faults
@@ -31,17 +31,16 @@ async def delete_external_ids(request: Any, call: Call, deleter: Deleter) -> Any
         named = named_in(request.name, call.space)
         check_deleted_collection(request, named.collection)
     faults.refuse()
-    wanted = request.external_ids[0]
-    root, deleted = await deleter.delete(
-        call.space, named, wanted.type, wanted.value, request.request_id
+    # Deleted and noted, or neither: whoever waits may give up in between, this does not.
+    deleting = deleter.delete_and_note(
+        call.space, named, request.external_ids[0], request.request_id, facts_of(call, request)
     )
+    segment_id, deleted = await asyncio.shield(deleting)
     identifier = identity_pb2.Identifier(
         collection=deleted.collection,
         type=deleted.type,
         value=deleted.value if call.caller.has("pii") else MASK,
     )
-    segment_id = segment_id_of(named.collection, root)
-    await deleter.note(call.space, segment_id, deleted, facts_of(call, request))
     return profile_service_pb2.DeleteExternalIdsResponse(
         segment_id=segment_id,
         deleted_external_ids=[identifier],

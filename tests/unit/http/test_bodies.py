@@ -14,10 +14,11 @@ from starlette.requests import Request
 
 from tests.unit.http.tracking_edge import TrackingEdge, fault
 from unify_grpc.http.bodies import DROPPED_BYTES_MAX, read_body
-from unify_grpc.http.messages import BATCH_EVENTS_MAX, EVENT_BYTES_MAX
+from unify_grpc.http.messages import BATCH_EVENTS_MAX, ENVELOPE_BYTES, EVENT_BYTES_MAX
 from unify_grpc.http.refusals import BodyLateError, BodyTooLargeError, BodyUnreadableError
 from unify_grpc.http.tracking_routes import BATCH_BYTES_MAX
 
+SHORT = (",", ":")
 MESSAGE = {"type": "track", "userId": "u", "event": "E", "messageId": "m"}
 
 
@@ -102,13 +103,13 @@ async def test_of_a_bomb_no_more_is_unpacked_than_may_be() -> None:
 async def test_the_bound_is_on_what_it_decompresses_to(
     kind: str, spare: int, status: int, *, is_packed: bool
 ) -> None:
-    """To the byte: 32 KB an event, 500 KB a batch."""
+    """To the byte: 32 KB an event, 500 KB a batch, and 4 KB for what is around them."""
     bytes_max, message = (
         (EVENT_BYTES_MAX, json.dumps(MESSAGE))
         if kind == "track"
         else (BATCH_BYTES_MAX, json.dumps({"batch": [MESSAGE]}))
     )
-    body = message.encode() + b" " * (bytes_max - len(message) + spare)
+    body = message.encode() + b" " * (bytes_max + ENVELOPE_BYTES - len(message) + spare)
     edge = TrackingEdge()
 
     answer = await (
@@ -182,8 +183,25 @@ async def test_a_batch_has_2500_events_at_most() -> None:
     assert ["UNKNOWN_TYPE"] * BATCH_EVENTS_MAX == edge.reasons()
 
 
+@pytest.mark.parametrize(("spare", "status"), [(0, 200), (1, 413)])
+async def test_an_event_alone_is_judged_without_what_is_not_its_own(
+    spare: int, status: int
+) -> None:
+    """An event of 32 KB may have a key and a time of sending beside it."""
+    edge = TrackingEdge()
+    room = EVENT_BYTES_MAX - len(json.dumps({**MESSAGE, "properties": {"x": ""}}, separators=SHORT))
+    message = {**MESSAGE, "properties": {"x": "a" * (room + spare)}}
+    more = {"writeKey": "WRITEKEY", "sentAt": "2024-01-01T00:00:00Z"}
+
+    answer = await edge.send(
+        "/v1/track", json.dumps({**message, **more}, separators=SHORT).encode()
+    )
+
+    assert status == answer.status_code
+
+
 async def test_one_event_too_large_is_that_events_fault() -> None:
-    """With the context of its batch counted in; the others are stored."""
+    """The others are stored; the context of its batch is not the event's."""
     edge = TrackingEdge()
     room = EVENT_BYTES_MAX - len(json.dumps({**MESSAGE, "properties": {"x": ""}}))
     events = [
@@ -192,7 +210,7 @@ async def test_one_event_too_large_is_that_events_fault() -> None:
     ]
 
     await edge.post("/v1/batch", {"batch": events})
-    await edge.post("/v1/batch", {"batch": [{**events[0], "userId": "v"}], "context": {"a": 1}})
+    await edge.post("/v1/batch", {"batch": [{**events[0], "messageId": "2"}], "context": {"a": 1}})
 
-    assert ["0"] == list(edge.backend.stored)
-    assert ["EVENT_TOO_LARGE"] * 2 == edge.reasons()
+    assert ["0", "2"] == list(edge.backend.stored)
+    assert ["EVENT_TOO_LARGE"] == edge.reasons()

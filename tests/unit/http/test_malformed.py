@@ -10,7 +10,7 @@ import structlog
 
 from tests.unit.http.naughty_strings import NAUGHTY
 from tests.unit.http.tracking_edge import TrackingEdge, fault
-from unify_grpc.http.messages import read_batch
+from unify_grpc.http.messages import events_of, outline_batch
 
 DEEP = 100_000
 GOOD = {"type": "track", "userId": "good", "event": "E", "messageId": "good"}
@@ -244,6 +244,6 @@ def test_ids_are_shown_as_texts() -> None:
     ids = [5, 5.0, -5.0, 1.5, True, "5", 2**60, 1e300, None, [5]]
     body = json.dumps({"batch": [{**GOOD, "userId": each} for each in ids]}).encode()
 
-    shown = [each.body.user_id for each in read_batch(body).events]
+    shown = [each.body.user_id for each in events_of(outline_batch(body))]
 
     assert ["5", "5", "-5", None, None, "5", None, None, None, None] == shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,8 +10,15 @@ import msgspec
 import pytest
 
 from tests.unit.http.tracking_edge import TrackingEdge, fault
-from unify_grpc.http.messages import read_batch, read_single
+from unify_grpc.http.messages import (
+    BATCH_EVENTS_MAX,
+    SHARED_BYTES_MAX,
+    events_of,
+    outline_batch,
+    outline_single,
+)
 from unify_grpc.http.refusals import JsonInvalidError
+from unify_grpc.http.tracking_routes import EVENTS_AT_ONCE, _read
 from unify_grpc.machines.batch import FullBody
 from unify_grpc.service.arrivals import Incoming
 
@@ -19,7 +27,7 @@ EVENT = {"type": "track", "userId": "u", "event": "E", "messageId": "m"}
 
 def incoming(**batch: Any) -> Incoming:
     """Returns the first event of a batch."""
-    (first, *_) = read_batch(json.dumps({"batch": [EVENT], **batch}).encode()).events
+    (first, *_) = events_of(outline_batch(json.dumps({"batch": [EVENT], **batch}).encode()))
     assert isinstance(first, Incoming)
     return first
 
@@ -53,7 +61,7 @@ def test_a_batchs_context_is_that_of_events_that_do_not_say_otherwise(
 def test_a_batch_whose_context_is_no_object_is_refused(name: str, value: object) -> None:
     """It would be every event's fault."""
     with pytest.raises(JsonInvalidError):
-        read_batch(json.dumps({"batch": [EVENT], name: value}).encode())
+        outline_batch(json.dumps({"batch": [EVENT], name: value}).encode())
 
 
 async def test_identifiers_in_the_batchs_context_are_every_events() -> None:
@@ -67,16 +75,76 @@ async def test_identifiers_in_the_batchs_context_are_every_events() -> None:
     assert ["m0", "m1"] == edge.events("ios.id:d1")
 
 
-async def test_a_large_context_of_many_events_is_413() -> None:
-    """Each event would hold it: a body of a hundred kilobytes could become a hundred megabytes."""
+async def test_many_events_hold_so_much_of_their_batchs_context() -> None:
+    """A body of a hundred kilobytes could become a hundred megabytes; what is over is refused."""
     context = {"a": "x" * 30_000}
     edge = TrackingEdge()
+    fitting = SHARED_BYTES_MAX // len(json.dumps(context))
 
-    refused = await edge.post("/v1/batch", {"batch": [EVENT] * 1000, "context": context})
-    taken = await edge.post("/v1/batch", {"batch": [EVENT] * 100, "context": context})
+    await edge.post("/v1/batch", {"batch": [EVENT] * (fitting + 3), "context": context})
 
-    assert (413, "body_too_large") == fault(refused)
-    assert 200 == taken.status_code
+    assert ["EVENT_TOO_LARGE"] * 3 == edge.reasons()
+    assert context == edge.context("m")
+
+
+async def test_a_context_as_sdks_have_it_is_no_fault_of_a_full_batch() -> None:
+    """Two kilobytes, in each of as many events as a batch may have."""
+    edge = TrackingEdge()
+    events = [{**EVENT, "messageId": f"m{at}"} for at in range(BATCH_EVENTS_MAX)]
+
+    answer = await edge.post("/v1/batch", {"batch": events, "context": {"a": "x" * 2000}})
+
+    assert (200, []) == (answer.status_code, edge.reasons())
+    assert BATCH_EVENTS_MAX == len(edge.backend.stored)
+
+
+def test_a_batchs_context_is_read_once() -> None:
+    """Not once for each event: half a kilobyte, sent compressed, could keep everybody waiting."""
+    body = json.dumps({"batch": [{}] * 3, "context": {"a": {"b": 1}}}).encode()
+
+    read = [each for each in events_of(outline_batch(body)) if isinstance(each, Incoming)]
+
+    assert 3 == len(read)
+    assert 1 == len({id(each.event.context) for each in read})
+
+
+async def test_others_have_their_turns_while_a_batch_is_read() -> None:
+    """A full batch takes a tenth of a second."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    events = await _read(outline_batch(json.dumps({"batch": [{}] * 500}).encode()))
+    counting.cancel()
+
+    assert 500 == len(events)
+    assert turns >= 500 // EVENTS_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("track", {"name": "N"}),
+        ("page", {"event": "E"}),
+        ("screen", {"event": "E"}),
+        ("identify", {"event": "E"}),
+    ],
+)
+def test_the_name_that_a_type_does_not_use_is_kept_beside_it(
+    kind: str, kept: dict[str, str]
+) -> None:
+    """Tracks go by `event`, all others by `name`."""
+    body = json.dumps({**EVENT, "event": "E", "name": "N"}).encode()
+
+    (event,) = events_of(outline_single(body, kind))
+
+    assert isinstance(event.body, FullBody)
+    assert kept == json.loads(event.body.rest)
 
 
 async def test_a_context_that_is_too_deep_is_every_events_fault() -> None:
@@ -96,8 +164,8 @@ def test_objects_are_kept_as_they_were_sent() -> None:
     text = b'{ "a" : 1.0000000000000000000001, "b":1E2, "b": 123456789012345678901234567890 }'
     body = b'{"type":"identify","userId":"u","traits":%s,"properties":%s,"context":%s}'
 
-    (single,) = read_single(body % (text, text, text), "identify").events
-    (item,) = read_batch(b'{"batch":[%s]}' % (body % (text, text, text))).events
+    (single,) = events_of(outline_single(body % (text, text, text), "identify"))
+    (item,) = events_of(outline_batch(b'{"batch":[%s]}' % (body % (text, text, text))))
 
     for each in (single, item):
         assert [text] * 3 == [each.body.traits, each.body.properties, each.body.context]
@@ -128,7 +196,8 @@ async def test_what_events_have_no_field_for_is_stored_with_them() -> None:
     edge = TrackingEdge()
     more = {"_metadata": {"nodeVersion": "20"}, "channel": "server", "category": "Docs"}
 
-    await edge.post("/v1/page", {**EVENT, **more, "writeKey": "k", "messageId": "m0"})
+    page = {key: value for key, value in EVENT.items() if key != "event"}
+    await edge.post("/v1/page", {**page, **more, "writeKey": "k", "messageId": "m0"})
     await edge.post("/v1/batch", {"batch": [{**EVENT, **more, "messageId": "m1"}, EVENT]})
 
     found = [
@@ -151,7 +220,7 @@ def test_an_absent_object_is_not_kept() -> None:
 
 def test_the_route_says_the_type() -> None:
     """Whatever the body says."""
-    (event,) = read_single(json.dumps({**EVENT, "type": "alias"}).encode(), "track").events
+    (event,) = events_of(outline_single(json.dumps({**EVENT, "type": "alias"}).encode(), "track"))
 
     assert isinstance(event, Incoming)
     assert "track" == event.event.type

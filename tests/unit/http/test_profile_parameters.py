@@ -140,6 +140,25 @@ async def test_a_cursor_outlives_a_merge(*, follows_url: bool) -> None:
     assert ["t101", "t102"] == list(after["traits"])
 
 
+@pytest.mark.parametrize(
+    ("resource", "params"),
+    [
+        ("traits", {"verbose": "true"}),
+        ("traits", {"verbose": "false"}),
+        ("events", {"sort": "desc"}),
+    ],
+)
+async def test_a_cursor_is_good_with_what_says_the_same(
+    edge: ProfileEdge, resource: str, params: dict[str, str]
+) -> None:
+    """A default that is named, or how much is shown of a trait, changes no list."""
+    path = f"users/profiles/user_id:u/{resource}"
+    given = (await edge.get(path, limit=1)).json()["cursor"]["next"]
+
+    assert given
+    assert 200 == (await edge.get(path, limit=1, next=given, **params)).status_code
+
+
 async def test_a_cursor_is_of_its_list_filters_and_space(edge: ProfileEdge) -> None:
     """Anything else that is given as one is refused."""
     path = "users/profiles/user_id:u"
@@ -149,7 +168,6 @@ async def test_a_cursor_is_of_its_list_filters_and_space(edge: ProfileEdge) -> N
         ("external_ids", {}),
         ("events", {}),
         ("links", {}),
-        ("traits", {"verbose": "true"}),
         ("traits", {"include": "t001"}),
     ]:
         answer = await edge.get(f"{path}/{rest}", next=given, **params)

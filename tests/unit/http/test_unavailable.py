@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.http.tracking_edge import TrackingEdge, fault, until
-from unify_grpc.http.calls import ARRIVING_FACTOR
+from tests.unit.http.tracking_edge import KEY, TrackingEdge, fault, until
+from unify_grpc.http import arriving as arriving_bodies
+from unify_grpc.http.arriving import UNKNOWN_FACTOR
 from unify_grpc.http.refusals import NO_STORE, refusal_of
 from unify_grpc.service.errors import (
     CredentialInvalidError,
@@ -94,7 +95,7 @@ async def test_too_many_calls_at_once_are_refused_at_once() -> None:
 
 
 async def test_bodies_that_do_not_arrive_keep_nobody_out() -> None:
-    """Unless there are far too many of them; what they hold ends with them."""
+    """Who has a key is served, whatever callers without one do; of those there may be so many."""
     edge = TrackingEdge(calls_concurrent_max=1)
     ending = asyncio.Event()
 
@@ -105,18 +106,31 @@ async def test_bodies_that_do_not_arrive_keep_nobody_out() -> None:
     def arriving() -> asyncio.Task[httpx.Response]:
         return asyncio.create_task(edge.client.post("/v1/track", content=slow()))
 
-    going = [arriving() for _ in range(ARRIVING_FACTOR)]
-    await until(lambda: edge.edge.counts.reading == ARRIVING_FACTOR)
+    going = [arriving() for _ in range(UNKNOWN_FACTOR)]
+    counts = edge.edge.counts
+    await until(lambda: counts.reading == UNKNOWN_FACTOR)
+    refused = await edge.post("/v1/track", {**EVENT, "writeKey": KEY}, key=None)
     taken = await edge.post("/v1/track", EVENT)
-    going.append(arriving())
-    await until(lambda: edge.edge.counts.reading > ARRIVING_FACTOR)
-    refused = await edge.post("/v1/track", EVENT)
     ending.set()
     ended = await asyncio.gather(*going)
 
     assert (200, 429) == (taken.status_code, refused.status_code)
-    assert {400, 429} >= {each.status_code for each in ended}
-    assert (0, 0) == (edge.edge.counts.calls, edge.edge.counts.reading)
+    assert {400} == {each.status_code for each in ended}
+    assert (0, 0, 0, 0) == (counts.calls, counts.reading, counts.unknown, counts.unknown_bytes)
+
+
+async def test_callers_who_are_not_known_hold_so_much_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However few they are: a few hundred bytes, sent compressed, can be half a megabyte."""
+    monkeypatch.setattr(arriving_bodies, "UNKNOWN_BYTES_MAX", 10)
+    edge = TrackingEdge()
+
+    refused = await edge.post("/v1/track", {**EVENT, "writeKey": KEY}, key=None)
+    taken = await edge.post("/v1/track", EVENT)
+
+    assert (429, 200) == (refused.status_code, taken.status_code)
+    assert 0 == edge.edge.counts.unknown_bytes
 
 
 async def test_a_full_queue_is_429() -> None:
@@ -191,7 +205,10 @@ async def test_metrics_count_requests_and_events() -> None:
     text = (await edge.client.get("/metrics")).text
 
     assert 'unify_http_requests_total{route="batch",status="200"} 1\n' in text
-    assert 'unify_http_requests_total{route="track",status="401"} 1\n' in text
+    assert (
+        'unify_http_requests_total{route="track",status="401",code="credential_invalid"} 1\n'
+        in text
+    )
     assert 'unify_http_events_total{outcome="stored"} 1\n' in text
     assert 'unify_http_events_total{outcome="duplicate"} 1\n' in text
     assert 'unify_http_events_total{outcome="rejected"} 1\n' in text
