@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -30,9 +31,9 @@ PARAMETERS: Final = (
     Parameter("warm_up", 2_000, 60_000, "events sent before the measurement, over gRPC"),
     Parameter("pairs", 1, 5, "how often the caller is measured alone and beside the flood"),
     Parameter("calls", 100, 2_000, "single events that the caller sends each time"),
-    Parameter("limit", 1_000, 2_000, "events a second that a space may send"),
+    Parameter("limit", 150, 2_000, "events a second that a space may send"),
     Parameter("callers", 4, 16, "connections of the flood"),
-    Parameter("call", 20, 20, "events in a call of the flood"),
+    Parameter("call", 50, 20, "events in a call of the flood"),
     Parameter("streams", 1, 1, "connections of the caller"),
     Parameter("batch", 100, 300, "events in a batch of the warm-up"),
     Parameter("window", 1, 1, "batches of the warm-up that may await their answer"),
@@ -40,8 +41,10 @@ PARAMETERS: Final = (
     Parameter("profiles", 50, 400, "profiles read back and compared afterwards"),
     Parameter("seed", 1, 1, "seed of the traffic"),
 )
+FLOOD_TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.05
 _REFUSED: Final = re.compile(
-    r'^unify_http_requests_total\{route="batch",status="429"\} (\d+)', re.MULTILINE
+    r'^unify_http_requests_total\{route="batch",status="429"[^}]*\} (\d+)', re.MULTILINE
 )
 
 
@@ -71,8 +74,7 @@ def run(values: Mapping[str, int]) -> None:
                 address, key, str(number), callers=values["callers"], batch=values["call"]
             )
             with flood:
-                while _refused(address) == before:
-                    bench.service.check_alive()
+                _wait_refused(address, before)
                 beside.append(bench.measure())
             refused += _refused(address) - before
         checked = bench.check()
@@ -107,7 +109,16 @@ def _print_times(name: str, several: Sequence[Measured]) -> None:
     print_line(name, f"{shown}, medians of {len(several)} times {several[0].events_count:,} calls")
 
 
+def _wait_refused(address: str, before: int) -> None:
+    """Waits until the flood has reached its limit."""
+    give_up = time.monotonic() + FLOOD_TIMEOUT_S
+    while _refused(address) == before:
+        if time.monotonic() > give_up:
+            raise BenchFailedError(f"the flood is below its limit after {FLOOD_TIMEOUT_S:.0f} s")
+        time.sleep(_POLL_S)
+
+
 def _refused(address: str) -> int:
     with urlopen(f"http://{address}/metrics", timeout=10) as response:
-        found = _REFUSED.search(response.read().decode())
-    return int(found[1]) if found else 0
+        text = response.read().decode()
+    return sum(int(each) for each in _REFUSED.findall(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, settings
@@ -26,6 +27,10 @@ settings.register_profile(
     "search", parent=settings.get_profile("fixed"), max_examples=5_000, derandomize=False
 )
 settings.load_profile("fixed")
+
+# A shell has what it runs in the background, and all that starts, be deaf to interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -100,7 +100,7 @@ HTTP = (
 )
 FLOOD = (
     *MACHINE,
-    ("parameters", r"shards=2 .*pairs=1 calls=100 limit=1000 "),
+    ("parameters", r"shards=2 .*pairs=1 calls=100 limit=150 "),
     ("alone", r"p50 \d+\.\d ms, .+ p99 .+ of 1 times 100 calls"),
     ("beside", r"p50 \d+\.\d ms, .+ p99 .+ of 1 times 100 calls"),
     ("ratio", r"beside/alone: p99 median \S+ \(.+ to .+\) of 1 pairs"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 
 UNIT = Path(__file__).parent
 #: Folders that are about what is forbidden elsewhere.
@@ -28,6 +29,12 @@ class _NoNewSocket(socket.socket):
         if fileno is None:
             raise RuntimeError("a unit test may not open a socket")
         super().__init__(family, type, proto, fileno)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_at_first() -> None:
+    """Has logs go where the test looks, whatever a test before it had set up."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)

@@ -5,22 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from unify_grpc.telemetry.logs import LogFile, configure_logging, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Leaves logging as it was."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_an_actor_logs_lines_of_json_to_its_file(tmp_path: Path) -> None:
